@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rows - every question that the rest of mayfly may ask of a database.
+ *
+ * All ON_STORE, inside the transaction of the message that runs. `insert` gives ERR_CONFLICT for
+ * a key that is there, `update` and `delete` ERR_NOT_FOUND for one that is not. Text is UTF-8.
+ * List functions call each(row, arg) in the order stated until it gives false; the row is borrowed
+ * for the call. Pointers in rows are borrowed on the way in and during each().
+ */
+#ifndef MAYFLY_STORE_ROWS_H
+#define MAYFLY_STORE_ROWS_H
+
+#include <stdbool.h>
+
+#include "base/id.h"
+#include "base/str.h"
+#include "store/store.h"
+
+/* ---- org ---- */
+struct row_org {
+	char name[64];
+	uint64_t created_ms;
+	const char *settings; /* JSON object */
+};
+int row_org_insert(struct store_db *db, const struct row_org *row, struct err *err) ON_STORE;
+int row_org_update(struct store_db *db, const struct row_org *row, struct err *err) ON_STORE;
+int row_org_delete(struct store_db *db, const char *name, struct err *err) ON_STORE; /* all of it */
+int row_org_list(struct store_db *db, bool (*each)(const struct row_org *row, void *arg), void *arg,
+	struct err *err) ON_STORE; /* by name */
+
+/* ---- token ---- */
+struct row_token {
+	char id[ID_ULID_SIZE];
+	char org[64];   /* "" for the provider's */
+	char role[16];  /* admin, developer, invoker, viewer */
+	char name[64];  /* what the owner calls it */
+	char prefix[16]; /* first characters of the secret, for recognition */
+	char secret_sha256[ID_SHA256_SIZE];
+	uint64_t created_ms, expires_ms /* 0 never */, last_used_ms /* 0 never */;
+};
+int row_token_insert(struct store_db *db, const struct row_token *row, struct err *err) ON_STORE;
+int row_token_delete(struct store_db *db, const char *id, struct err *err) ON_STORE;
+int row_token_used(struct store_db *db, const char *id, uint64_t when_ms, struct err *err) ON_STORE;
+int row_token_list(struct store_db *db, bool (*each)(const struct row_token *row, void *arg),
+	void *arg, struct err *err) ON_STORE; /* by id */
+
+/* ---- function ---- */
+struct row_function {
+	char org[64], name[64];
+	char route[256];        /* without a slash in front: "hello", "shop/v1" */
+	uint32_t active_version; /* 0 before the first is ready */
+	uint32_t last_version;   /* highest number given out, never used again */
+	uint64_t created_ms, updated_ms;
+};
+int row_function_insert(struct store_db *db, const struct row_function *row, struct err *err) ON_STORE;
+int row_function_update(struct store_db *db, const struct row_function *row, struct err *err) ON_STORE;
+int row_function_delete(struct store_db *db, const char *org, const char *name, struct err *err)
+	ON_STORE; /* with its versions */
+int row_function_list(struct store_db *db, bool (*each)(const struct row_function *row, void *arg),
+	void *arg, struct err *err) ON_STORE; /* by org, name */
+
+/* ---- version ---- */
+struct row_version {
+	char org[64], function[64];
+	uint32_t number;
+	char state[16];   /* initializing, ready, failed */
+	char runtime[32]; /* "node20": resolved, never an alias */
+	char handler[256];
+	char source[ID_SHA256_SIZE]; /* blob */
+	char filename[128]; /* of a single-file source, "" for an archive */
+	char tree[ID_SHA256_SIZE];   /* "" until unpacked */
+	char deps[ID_SHA256_SIZE];   /* blob and tree of the dependencies, "" for none */
+	const char *config;  /* JSON: limits, environment, … as domain/version.h writes it */
+	const char *reason;  /* why it failed; "" else */
+	const char *build_log; /* last lines of the installer; "" without */
+	uint64_t created_ms, ready_ms;
+};
+int row_version_insert(struct store_db *db, const struct row_version *row, struct err *err) ON_STORE;
+int row_version_update(struct store_db *db, const struct row_version *row, struct err *err) ON_STORE;
+int row_version_delete(struct store_db *db, const char *org, const char *function, uint32_t number,
+	struct err *err) ON_STORE;
+int row_version_list(struct store_db *db, bool (*each)(const struct row_version *row, void *arg),
+	void *arg, struct err *err) ON_STORE; /* by org, function, number */
+
+/* ---- build cache ---- */
+int row_build_find(struct store_db *db, const char *key, char ret_deps[static ID_SHA256_SIZE],
+	struct err *err) ON_STORE; /* ERR_NOT_FOUND */
+int row_build_put(struct store_db *db, const char *key, const char *org, const char *deps,
+	uint64_t when_ms, struct err *err) ON_STORE;
+
+/* ---- call ---- */
+struct row_call {
+	char id[ID_ULID_SIZE];
+	char org[64], function[64];
+	uint32_t version;
+	char trigger[8];  /* "http", "direct" */
+	char method[16];
+	const char *path; /* with the query cut off, at most 512 bytes */
+	uint16_t status;  /* HTTP status the caller got */
+	char code[32];    /* "ok" or the error's word */
+	const char *message; /* of the error, "" without */
+	uint64_t started_ms;
+	uint64_t queue_us, wall_us, cpu_us;
+	uint64_t memory_peak_bytes, bytes_in, bytes_out;
+	bool is_cold;
+	bool is_log_truncated;
+	const char *log;  /* JSON lines {"t":ms,"s":"out"|"err","m":"text"}; "" without; NULL from list */
+};
+int row_call_insert(struct store_db *db, const struct row_call *row, struct err *err) ON_STORE;
+int row_call_find(struct store_db *db, const char *org, const char *id,
+	void (*found)(const struct row_call *row, void *arg), void *arg, struct err *err) ON_STORE;
+struct row_call_query {
+	const char *org;      /* needed */
+	const char *function; /* NULL for all */
+	const char *code;     /* NULL for all */
+	const char *before;   /* id to page on from, NULL for the newest */
+	const char *after;    /* only ids above it, NULL for none */
+	bool is_failed_only;
+	bool is_with_log;
+	unsigned n; /* at most 1000 */
+};
+int row_call_list(struct store_db *db, const struct row_call_query *query,
+	bool (*each)(const struct row_call *row, void *arg), void *arg, struct err *err)
+	ON_STORE; /* newest first */
+/* Keeps the newest `keep` of each function and none older than before_ms; at most `n` rows a turn. */
+int row_call_trim(struct store_db *db, uint64_t before_ms, unsigned keep, unsigned n,
+	unsigned *ret_removed, struct err *err) ON_STORE;
+
+/* ---- meter: sums per org, function, hour; added to what is there ---- */
+struct row_meter {
+	char org[64], function[64];
+	uint64_t hour_ms; /* start of the hour, UTC */
+	uint64_t n_calls, n_errors, wall_us, cpu_us, bytes_in, bytes_out;
+	uint64_t memory_mib_us; /* sum over calls of memory limit × wall */
+};
+int row_meter_add(struct store_db *db, const struct row_meter *row, struct err *err) ON_STORE;
+int row_meter_list(struct store_db *db, const char *org, uint64_t from_ms, uint64_t to_ms,
+	bool (*each)(const struct row_meter *row, void *arg), void *arg, struct err *err) ON_STORE;
+
+#endif
