@@ -59,7 +59,7 @@ enum err_code {
 #define X(name, word, status, exit, blame) ERR_##name##_,
 	ERR_CODES(X)
 #undef X
-	ERR_COUNT_,
+		ERR_COUNT_,
 #define X(name, word, status, exit, blame) ERR_##name = -ERR_##name##_,
 	ERR_CODES(X)
 #undef X
@@ -78,7 +78,8 @@ struct err {
 int err_set(struct err *err, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The same for a rule about one input field: `field` is the path a user wrote ("limits.memory_mib"). */
+/* The same for a rule about one input field: `field` is the path a user wrote
+ * ("limits.memory_mib"). */
 int err_field(struct err *err, int code, const char *field, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 

@@ -34,13 +34,13 @@ int json_get_u64(const json_t *object, const char *path, const char *key, enum j
 	uint64_t min, uint64_t max, uint64_t *ret, struct err *err);
 int json_get_bool(const json_t *object, const char *path, const char *key, enum json_flags flags,
 	bool *ret, struct err *err);
-int json_get_object(const json_t *object, const char *path, const char *key,
-	enum json_flags flags, const json_t **ret, struct err *err);
+int json_get_object(const json_t *object, const char *path, const char *key, enum json_flags flags,
+	const json_t **ret, struct err *err);
 int json_get_array(const json_t *object, const char *path, const char *key, enum json_flags flags,
 	const json_t **ret, struct err *err);
 
 /* ERR_INVALID for the first key of `object` that is not in the NULL-terminated list. */
-int json_check_keys(const json_t *object, const char *path, const char *const *known,
-	struct err *err);
+int json_check_keys(
+	const json_t *object, const char *path, const char *const *known, struct err *err);
 
 #endif

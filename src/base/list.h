@@ -62,13 +62,12 @@ list_remove(struct list *link)
 #define list_last(list, type, member)                                                              \
 	(list_is_empty(list) ? NULL : list_owner((list)->prev, type, member))
 
-/* `item` may be taken out of the list, and freed, in the body. */
-#define list_each(list, item, member)                                                              \
-	for (__typeof__(item) item##_next_, *item##_once_ = (void *)1; item##_once_;               \
-		item##_once_ = NULL)                                                               \
-		for (item = list_owner((list)->next, __typeof__(*item), member),                   \
-		    item##_next_ = list_owner(item->member.next, __typeof__(*item), member);       \
-			&item->member != (list); item = item##_next_,                              \
-		    item##_next_ = list_owner(item->member.next, __typeof__(*item), member))
+/* `item`, a variable of the caller, may be taken out of the list, and freed, in the body; the item
+ * behind it may not. break and continue do what they say. */
+#define list_each(head, item, member)                                                              \
+	for (struct list *item##_at_ = (head)->next, *item##_next_ = item##_at_->next;             \
+		item##_at_ != (head) &&                                                            \
+		(item = list_owner(item##_at_, __typeof__(*item), member), true);                  \
+		item##_at_ = item##_next_, item##_next_ = item##_at_->next)
 
 #endif

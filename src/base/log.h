@@ -17,9 +17,9 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 struct log_config {
-	enum log_level level;   /* lines below it are not written */
-	bool is_json;           /* JSON lines instead of logfmt */
-	const char *process;    /* borrowed: "daemon", "spawner" */
+	enum log_level level; /* lines below it are not written */
+	bool is_json;         /* JSON lines instead of logfmt */
+	const char *process;  /* borrowed: "daemon", "spawner" */
 };
 
 void log_setup(const struct log_config *config);

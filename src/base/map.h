@@ -25,17 +25,16 @@ struct map {
 #define MAP_INIT ((struct map){NULL, 0, 0})
 
 void map_done(struct map *map);
-void *map_find(const struct map *map, struct str key); /* NULL if there is none */
+void *map_find(const struct map *map, struct str key);      /* NULL if there is none */
 void map_put(struct map *map, struct str key, void *value); /* value must not be NULL; replaces */
 void *map_remove(struct map *map, struct str key);          /* gives the value, or NULL */
 
-/* Every entry once, in no order; the map must not change in the body. */
+/* The entry behind `entry`, the first for NULL; NULL at the end. In no order. */
+struct map_entry *map_next(const struct map *map, const struct map_entry *entry);
+
+/* Every entry once; the map must not change in the body. */
 #define map_each(map, entry)                                                                       \
-	for (struct map_entry *entry = (map)->entries; entry < (map)->entries + (map)->cap;        \
-		entry++)                                                                           \
-		if (!entry->key)                                                                   \
-			continue;                                                                  \
-		else
+	for (struct map_entry *entry = map_next(map, NULL); entry; entry = map_next(map, entry))
 
 static inline void
 own_map(struct map *map)

@@ -19,7 +19,7 @@ int path_make(const char *folder, mode_t mode, struct err *err);
 /* rm -r without following symlinks; absent is fine. */
 int path_remove(const char *path, struct err *err);
 
-/* A whole file of at most max bytes, appended. */
+/* A whole file of at most max bytes, appended. ERR_NOT_FOUND, ERR_TOO_LARGE, ERR_SYSTEM. */
 int path_read(const char *path, size_t max, struct buf *out, struct err *err);
 
 /* Writes aside, fsyncs, renames over, fsyncs the folder: after it returns the file is durable. */
@@ -30,7 +30,7 @@ int path_write(const char *path, struct str bytes, mode_t mode, struct err *err)
 const char *path_libexec(void);
 
 /* Folder of runtimes/ and openapi.yaml: $MAYFLY_SHARE, or the program's folder if it has
- * runtimes/, or ../share/mayfly. Static. */
+ * runtimes/, or share/mayfly of the same prefix. Static. */
 const char *path_share(void);
 
 #endif

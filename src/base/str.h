@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 struct str {
 	const char *at; /* borrowed; may be NULL when len is 0 */
 	size_t len;
@@ -49,7 +51,11 @@ struct str str_cut(struct str *rest, char separator);
 /* Decimal digits only, no sign, no space, no overflow; false leaves *ret alone. */
 bool str_to_u64(struct str text, uint64_t *ret);
 
-/* True for well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
+/* Bytes of the well-formed UTF-8 character (RFC 3629: no surrogates, no overlong forms) that
+ * text begins with, 1 to 4; 0 where there is none. */
+size_t str_utf8_step(struct str text);
+
+/* True if text is well-formed UTF-8 from end to end. */
 bool str_is_utf8(struct str text);
 
 /* Compares without telling by its time where they differ; lengths are not secret. */
@@ -57,11 +63,5 @@ bool str_eq_secret(struct str a, struct str b);
 
 /* A terminated copy on the heap, freed by the caller. Aborts when memory is out. */
 char *str_dup(struct str text);
-
-/* Heap copies and allocations that abort when memory is out: the daemon bounds what it takes in,
- * so running out is a broken promise and not an answer. */
-void *mem_new(size_t size); /* zeroed */
-void *mem_grow(void *old, size_t size);
-char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

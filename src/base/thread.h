@@ -33,8 +33,8 @@ struct THREAD_CAPABILITY("thread") thread_role {
 extern struct thread_role thread_role_loop;
 extern struct thread_role thread_role_store;
 
-#define ON_LOOP    THREAD_NEEDS(thread_role_loop)
-#define ON_STORE   THREAD_NEEDS(thread_role_store)
+#define ON_LOOP  THREAD_NEEDS(thread_role_loop)
+#define ON_STORE THREAD_NEEDS(thread_role_store)
 #define ANY_THREAD
 
 /* The first statement of a callback from a library that cannot carry the annotation. */
@@ -42,7 +42,7 @@ void thread_on_loop(void) THREAD_ENTERS(thread_role_loop);
 void thread_on_store(void) THREAD_ENTERS(thread_role_store);
 
 /* Starts a named thread (at most 15 bytes) with all signals blocked. */
-int thread_start(pthread_t *ret, const char *name, void *(*run)(void *), void *arg,
-	struct err *err);
+int thread_start(
+	pthread_t *ret, const char *name, void *(*run)(void *), void *arg, struct err *err);
 
 #endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+#define BUF_FIRST_CAP 64
+
+void
+buf_done(struct buf *buf)
+{
+	free(buf->base);
+	*buf = BUF_INIT;
+}
+
+void
+buf_clear(struct buf *buf)
+{
+	buf->at = buf->base;
+	buf->len = 0;
+	if (buf->at)
+		buf->at[0] = '\0';
+}
+
+void
+buf_eat(struct buf *buf, size_t n)
+{
+	must(n <= buf->len);
+	if (n == buf->len) {
+		buf_clear(buf);
+		return;
+	}
+	buf->at += n;
+	buf->len -= n;
+}
+
+void
+buf_cut(struct buf *buf, size_t len)
+{
+	must(len <= buf->len);
+	buf->len = len;
+	if (buf->at)
+		buf->at[len] = '\0';
+}
+
+size_t
+buf_room_size(const struct buf *buf)
+{
+	if (!buf->base)
+		return 0;
+	return buf->cap - (size_t)(buf->at - buf->base) - buf->len - 1;
+}
+
+/* Moves the bytes to the front of the allocation. */
+static void
+buf_settle(struct buf *buf)
+{
+	memmove(buf->base, buf->at, buf->len + 1);
+	buf->at = buf->base;
+}
+
+static void
+buf_enlarge(struct buf *buf, size_t needed)
+{
+	size_t cap = buf->cap ? buf->cap : BUF_FIRST_CAP;
+	size_t front = buf->base ? (size_t)(buf->at - buf->base) : 0;
+
+	while (cap < needed)
+		must(!__builtin_mul_overflow(cap, 2, &cap));
+	buf->base = mem_grow(buf->base, cap);
+	buf->at = buf->base + front;
+	buf->cap = cap;
+	buf->at[buf->len] = '\0';
+}
+
+/* Bytes are moved to the front only when at least as many were eaten, so that the cost of moving is
+ * covered by the eating. */
+char *
+buf_room(struct buf *buf, size_t n)
+{
+	size_t front = buf->base ? (size_t)(buf->at - buf->base) : 0;
+	size_t needed;
+
+	must(!__builtin_add_overflow(front + buf->len + 1, n, &needed));
+	if (needed > buf->cap && front > 0 && front >= buf->len) {
+		buf_settle(buf);
+		needed -= front;
+	}
+	if (needed > buf->cap)
+		buf_enlarge(buf, needed);
+	return buf->at + buf->len;
+}
+
+void
+buf_grew(struct buf *buf, size_t n)
+{
+	must(n <= buf_room_size(buf));
+	buf->len += n;
+	if (buf->at)
+		buf->at[buf->len] = '\0';
+}
+
+void
+buf_add(struct buf *buf, const void *bytes, size_t n)
+{
+	char *room = buf_room(buf, n);
+
+	if (n)
+		memcpy(room, bytes, n);
+	buf_grew(buf, n);
+}
+
+void
+buf_add_str(struct buf *buf, struct str text)
+{
+	buf_add(buf, text.at, text.len);
+}
+
+void
+buf_add_text(struct buf *buf, const char *text)
+{
+	buf_add(buf, text, strlen(text));
+}
+
+void
+buf_add_char(struct buf *buf, char c)
+{
+	buf_add(buf, &c, 1);
+}
+
+void
+buf_add_u64(struct buf *buf, uint64_t number)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	buf_add(buf, digits + at, sizeof(digits) - at);
+}
+
+void
+buf_vprintf(struct buf *buf, const char *format, va_list args)
+{
+	va_list again;
+	int n;
+
+	va_copy(again, args);
+	n = vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	must(n >= 0);
+	vsnprintf(buf_room(buf, (size_t)n), (size_t)n + 1, format, args);
+	buf_grew(buf, (size_t)n);
+}
+
+void
+buf_printf(struct buf *buf, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	buf_vprintf(buf, format, args);
+	va_end(args);
+}
+
+static void
+buf_add_json_escape(struct buf *buf, char c)
+{
+	static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+	for (const char *pair = shorts; *pair; pair += 2) {
+		if (pair[0] == c) {
+			buf_add_char(buf, '\\');
+			buf_add_char(buf, pair[1]);
+			return;
+		}
+	}
+	buf_printf(buf, "\\u%04x", (unsigned)(unsigned char)c);
+}
+
+void
+buf_add_json(struct buf *buf, struct str text)
+{
+	buf_add_char(buf, '"');
+	while (text.len) {
+		size_t step = str_utf8_step(text);
+
+		if (step == 0) {
+			buf_add_text(buf, "\xef\xbf\xbd");
+			step = 1;
+		} else if ((unsigned char)text.at[0] < 0x20 || text.at[0] == '"' ||
+			   text.at[0] == '\\') {
+			buf_add_json_escape(buf, text.at[0]);
+		} else {
+			buf_add(buf, text.at, step);
+		}
+		text.at += step;
+		text.len -= step;
+	}
+	buf_add_char(buf, '"');
+}
+
+char *
+buf_take(struct buf *buf, size_t *ret_len)
+{
+	char *bytes;
+
+	buf_room(buf, 0);
+	if (buf->at != buf->base)
+		buf_settle(buf);
+	bytes = buf->base;
+	if (ret_len)
+		*ret_len = buf->len;
+	*buf = BUF_INIT;
+	return bytes;
+}
