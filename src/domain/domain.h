@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * domain - what mayfly is about: orgs, tokens, functions, versions, calls; and what they stand on.
+ *
+ * One `struct domain` per daemon, made by daemon/, handed to whoever needs it. Everything in this
+ * room lives on the loop thread; the registry is in memory, and a change is acknowledged after
+ * the store committed it.
+ */
+#ifndef MAYFLY_DOMAIN_DOMAIN_H
+#define MAYFLY_DOMAIN_DOMAIN_H
+
+#include "base/map.h"
+#include "net/loop.h"
+#include "runtime/language.h"
+#include "sandbox/spawner.h"
+#include "store/store.h"
+
+struct domain_config {
+	const char *data_dir;
+	unsigned max_instances;       /* of one function, ceiling and default: 1000, 16 */
+	unsigned max_instances_total; /* of the machine: 2000 */
+	unsigned max_concurrency;     /* of an instance: 1000 */
+	unsigned idle_ms;             /* an instance without calls ends after it: 60 s */
+	unsigned boot_ms;             /* start to READY: 10 s */
+	unsigned queue_calls;         /* waiting calls of one function: 1000 */
+	uint64_t queue_bytes;         /* request bodies of waiting calls, all functions: 512 MiB */
+	uint64_t source_bytes;        /* of an upload: 64 MiB */
+	uint64_t build_memory_bytes;  /* 1 GiB, its tmpfs included */
+	uint64_t build_bytes;         /* tmpfs of a build: 512 MiB */
+	unsigned build_ms;            /* 5 min */
+	unsigned n_builds;            /* at one time: 2 */
+	const char *npm_registry;     /* "https://registry.npmjs.org/" */
+	const char *pip_index;        /* "https://pypi.org/simple/" */
+	const char *const *build_hosts; /* NULL-terminated extra "host:port", e.g. files.pythonhosted.org:443 */
+	unsigned keep_calls;          /* call records kept per function: 10000 */
+	unsigned keep_days;           /* and at most so long: 7 */
+	unsigned keep_versions;       /* per function; older ones that are not active go: 50 */
+};
+
+struct domain {
+	struct domain_config config;
+	struct loop *loop;        /* borrowed */
+	struct store *store;      /* borrowed */
+	struct spawner *spawner;  /* borrowed */
+	const struct root *unpack_root; /* borrowed */
+	struct map orgs;      /* name → struct org, owned */
+	struct map tokens;    /* SHA-256 of the secret → struct token, owned */
+	struct map calls;     /* id → struct call in flight, borrowed */
+	struct record_log *records; /* owned */
+	struct build_queue *builds; /* owned */
+	unsigned n_instances;       /* STARTING to GONE, builds too */
+	uint64_t queue_bytes;       /* held by waiting calls */
+	bool is_stopping;
+};
+
+void domain_config_default(struct domain_config *ret);
+
+/* Loads the registry from the store (before the loop runs), brings every version back to its
+ * state: what was initializing is built again. */
+int domain_open(struct domain *domain, struct err *err);
+void domain_resume(struct domain *domain) ON_LOOP; /* first turn of the loop: restarts builds */
+
+/* Refuses new calls (UNAVAILABLE), waits for those in flight up to grace_ms, flushes records and
+ * meters, then calls done(arg). */
+void domain_stop(struct domain *domain, unsigned grace_ms, void (*done)(void *arg), void *arg)
+	ON_LOOP;
+void domain_free(struct domain *domain);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * instance - a sandbox with a booted runtime that has one version of one function loaded.
+ *
+ *	 instance_start()   READY frame              instance_stop(), exit, broken frame, limit
+ *	 STARTING ─────────▶ READY (on_ready) ───────────────────────────▶ ENDING ─────▶ GONE (on_gone)
+ *	     └─ FAIL frame, exit, boot deadline ──▶ ENDING, with `reason` ──────────────▶ GONE
+ *
+ * It carries frames for up to `concurrency` calls at once, gathers what is written in a turn of
+ * the loop into one system call, attributes stdout and stderr to the call that runs (or by LOG
+ * frames), and measures each call: CPU time, peak memory. With isolation `instance` calls follow
+ * each other in the same sandbox; isolation `call` joins behind this interface.
+ *
+ * The other side is hostile: sizes are bounded before memory is taken, a frame that breaks
+ * frame.h's rules ends the instance, a function that floods its log is cut and then ended.
+ * Knows no org, no route, no queue, no HTTP request. ON_LOOP.
+ */
+#ifndef MAYFLY_RUNTIME_INSTANCE_H
+#define MAYFLY_RUNTIME_INSTANCE_H
+
+#include "base/buf.h"
+#include "net/http.h"
+#include "net/loop.h"
+#include "runtime/frame.h"
+#include "sandbox/spawner.h"
+
+struct instance;
+struct instance_call;
+
+struct instance_spec {
+	const struct root *root;      /* borrowed, lives longer than the instance */
+	char tree[ID_SHA256_SIZE];
+	char deps[ID_SHA256_SIZE];    /* "" for none */
+	struct sandbox_limits limits;
+	struct str init;              /* INIT payload: "KEY=VALUE\0" …; borrowed until start returns */
+	unsigned concurrency;         /* 1 to 1000 */
+	unsigned boot_ms;             /* from start to READY */
+	uint64_t answer_bytes;        /* most that a call may answer, head and body */
+	uint64_t log_bytes;           /* kept of a call's log; 16 times it ends the call */
+};
+
+enum instance_state { INSTANCE_STARTING, INSTANCE_READY, INSTANCE_ENDING, INSTANCE_GONE };
+
+struct instance_events {
+	void (*on_ready)(struct instance *instance, void *arg);
+	/* Exactly once, last; the instance is freed when it returns. `reason` says why it ended:
+	 * code 0 when it was asked to, else with blame (FUNCTION_FAILED with the runtime's words,
+	 * MEMORY_EXCEEDED, FUNCTION_EXITED, TIMEOUT for the boot, UNAVAILABLE …). `log` is what it
+	 * printed while it booted (at most 16 KiB, for the developer). */
+	void (*on_gone)(struct instance *instance, const struct err *reason, struct str log,
+		void *arg);
+	void *arg; /* borrowed */
+};
+
+int instance_start(struct loop *loop, struct spawner *spawner, const struct instance_spec *spec,
+	const struct instance_events *events, struct instance **ret, struct err *err) ON_LOOP;
+void instance_stop(struct instance *instance) ON_LOOP; /* kills; calls in flight fail UNAVAILABLE */
+
+/* No new calls; ends by itself when the last call in flight is over. */
+void instance_retire(struct instance *instance) ON_LOOP;
+
+enum instance_state instance_state(const struct instance *instance);
+unsigned instance_n_calls(const struct instance *instance); /* in flight now */
+bool instance_has_room(const struct instance *instance);    /* READY, not retired, below concurrency */
+uint64_t instance_n_served(const struct instance *instance);
+
+/* ---- one call on it; the struct stands inside its owner ---- */
+struct instance_measure {
+	uint64_t cpu_us;            /* cgroup's CPU time over the call; with several in flight, the share */
+	uint64_t memory_peak_bytes; /* of the sandbox during the call */
+};
+
+struct instance_call {
+	/* set by the caller */
+	const char *call_id; /* 26 characters, borrowed */
+	enum frame_trigger trigger;
+	uint64_t deadline_unix_ms;
+	struct str head, body; /* borrowed until instance_send() returns */
+	/* All may be called only after instance_send(); exactly one of on_end and on_failure comes,
+	 * last. headers and bytes are borrowed for the call. */
+	void (*on_head)(struct instance_call *call, int status, const struct http_header *headers,
+		size_t n);
+	void (*on_body)(struct instance_call *call, struct str bytes);
+	void (*on_end)(struct instance_call *call);
+	void (*on_failure)(struct instance_call *call, const struct err *reason, struct str trace);
+	void (*on_log)(struct instance_call *call, bool is_stderr, struct str bytes);
+	/* filled before on_end and on_failure */
+	struct instance_measure measure;
+	bool is_log_truncated;
+	/* private */
+	struct instance *instance;
+	struct list link;
+	uint64_t number;
+	uint64_t cpu_start_us;
+	uint64_t n_answer_bytes, n_log_bytes;
+	bool has_head;
+};
+
+/* The instance must have room. */
+void instance_send(struct instance *instance, struct instance_call *call) ON_LOOP;
+
+/* Ends a call before its answer: no callback follows. With one call in flight the instance is
+ * killed; with several it gets CANCEL and is retired, so neighbours finish. `measure` is filled. */
+void instance_abandon(struct instance_call *call) ON_LOOP;
+
+/* CPU time of the call so far (for the CPU budget). */
+uint64_t instance_call_cpu_us(struct instance_call *call) ON_LOOP;
+
+/* Stops and resumes reading the answer, when the client is slower than the function. */
+void instance_pause(struct instance_call *call, bool is_paused) ON_LOOP;
+
+#endif
