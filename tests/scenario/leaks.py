@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""leaks - what a daemon left behind: processes, cgroups, mounts.
+
+A process belongs to a daemon when its cgroup, its environment or its command line says so: the
+daemon runs with a tag of its own in all three. Whoever loses its parent becomes our child, so an
+orphan that hides from all of these is found by `orphans()` at the end of the session.
+"""
+import ctypes
+import os
+import pathlib
+import time
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans():
+    """From here on, descendants that lose their parent become children of this process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), 'prctl')
+
+
+def _read(path):
+    try:
+        return pathlib.Path(path).read_bytes().decode(errors='replace')
+    except OSError:
+        return ''
+
+
+def _state(pid):
+    return _read(f'/proc/{pid}/stat').rpartition(')')[2].split()[:2] or ['Z', '0']
+
+
+def _pids():
+    return [int(name) for name in os.listdir('/proc') if name.isdigit()]
+
+
+def processes(tag, folders):
+    """Living processes of a daemon, as (pid, command line)."""
+    signs = [tag, *map(str, folders)]
+    found = []
+    for pid in _pids():
+        if pid == os.getpid():
+            continue
+        texts = [_read(f'/proc/{pid}/{name}') for name in ('cgroup', 'environ', 'cmdline')]
+        is_ours = any(sign in text for text in texts for sign in signs)
+        if is_ours and _state(pid)[0] != 'Z':
+            found.append((pid, texts[2].replace('\0', ' ') or _read(f'/proc/{pid}/comm')))
+    return found
+
+
+def cgroups(tag):
+    """Folders of a daemon's cgroups, in every hierarchy."""
+    return [folder for folder, _, _ in os.walk('/sys/fs/cgroup') if tag in folder]
+
+
+def mounts(folders):
+    return [line for line in _read('/proc/self/mountinfo').splitlines()
+            if any(str(folder) in line for folder in folders)]
+
+
+def orphans():
+    """Children of this process that live in another pid namespace or are programs of mayfly."""
+    found = []
+    for pid in _pids():
+        state, parent = _state(pid)
+        if state == 'Z' or parent != str(os.getpid()):
+            continue
+        if _namespace(pid) != _namespace('self') or _read(f'/proc/{pid}/comm').startswith('mayfly'):
+            found.append((pid, _read(f'/proc/{pid}/cmdline').replace('\0', ' ')))
+    return found
+
+
+def _namespace(pid):
+    try:
+        return os.readlink(f'/proc/{pid}/ns/pid')
+    except OSError:
+        return None
+
+
+def check(tag, folders, wait_s):
+    """Fails unless everything of the daemon is gone within wait_s."""
+    end = time.monotonic() + wait_s
+    while True:
+        left = {'processes': processes(tag, folders), 'cgroups': cgroups(tag),
+                'mounts': mounts(folders)}
+        if not any(left.values()):
+            break
+        assert time.monotonic() < end, f'left behind by the daemon: {left}'
+        time.sleep(0.05)
