@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# stage.sh BUILD - puts all that runs side by side into BUILD/bin, as path_libexec() and
+# path_share() look for it: programs, runtimes/, openapi.yaml. `make all` calls it after ninja.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+build=$1
+bin=$build/bin
+programs=(mayfly mayfly-daemon mayfly-spawner mayfly-init mayfly-unpack mayfly-exec mayfly-lambda)
+
+mkdir -p "$bin"
+for program in "${programs[@]}"; do
+	found=$(find "$build/src" "$build/cli" "$build/runtimes" -type f -name "$program" -perm -u+x)
+	if [ "$(wc -w <<<"$found")" -ne 1 ]; then
+		echo "stage.sh: $build has no $program, or several: $found" >&2
+		exit 1
+	fi
+	ln -f "$found" "$bin/$program"
+done
+
+# Aside and then renamed, so that a running daemon never sees half a folder.
+rm -rf "$bin/.runtimes"
+mkdir "$bin/.runtimes"
+cp -r runtimes/*/ "$bin/.runtimes/"
+find "$bin/.runtimes" \( -name tests -o -name __pycache__ -o -name meson.build -o -name '*.c' \) \
+	-prune -exec rm -rf {} +
+rm -rf "$bin/runtimes"
+mv "$bin/.runtimes" "$bin/runtimes"
+install -m 644 src/api/openapi.yaml "$bin/openapi.yaml"
