@@ -50,6 +50,8 @@ struct domain {
 	struct build_queue *builds; /* owned */
 	unsigned n_instances;       /* STARTING to GONE, builds too */
 	uint64_t queue_bytes;       /* held by waiting calls */
+	struct list idle_instances; /* of all pools, the one that is idle longest first */
+	struct list starved_pools;  /* that wait for a place on the machine, in turn */
 	bool is_stopping;
 };
 

@@ -65,4 +65,9 @@ struct version {
 
 const char *version_state_word(enum version_state state);
 
+/* A call or a build holds its version. The last release frees what was dropped, and finishes the
+ * deletion of a function that has no call left (its n_calls is lowered before). */
+void version_hold(struct version *version) ON_LOOP;
+void version_release(struct version *version) ON_LOOP;
+
 #endif

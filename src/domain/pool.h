@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pool - the instances of one version, and the calls that wait for one of them.
+ *
+ *	 pool_place() ──an instance has room──▶ PLACED ──pool_give_back()──▶ gone
+ *	     ├──no room──▶ WAITING ──room──▶ PLACED (on_placed)
+ *	     │                └──no instance can be started──▶ on_refused, gone
+ *	     └──queue full: RATE; back-off after failed boots: the reason of the last one
+ *
+ * A call goes to an instance that is busy and still has room, else to the one that became idle
+ * last, so that the others can end. Another is started at once when there is none, or when those
+ * at work would need longer than POOL_PATIENCE_MS for what waits; each wait of that length doubles
+ * them, up to the function's max_instances and the machine's max_instances_total (there the
+ * instance that is idle longest, of any function, makes room). Instances end after idle_ms without
+ * a call. One that dies while it boots holds the next start back, 100 ms doubling to 30 s.
+ *
+ * Knows no HTTP, no record and no deadline: a call that waits too long leaves. ON_LOOP.
+ * Invariants: n_waiting > 0 means that no instance has room; an instance belongs to one version
+ * for ever; domain.n_instances counts each from its start until it is gone.
+ */
+#ifndef MAYFLY_DOMAIN_POOL_H
+#define MAYFLY_DOMAIN_POOL_H
+
+#include "domain/watchdog.h"
+#include "runtime/instance.h"
+
+struct domain;
+struct pool;
+struct version;
+
+enum { POOL_PATIENCE_MS = 10, POOL_BACKOFF_MIN_MS = 100, POOL_BACKOFF_MAX_MS = 30000 };
+
+/* Once per domain, before the first pool. */
+void pool_setup(struct domain *domain);
+
+/* Reads limits, environment, tree, deps and language of the version when an instance starts, not
+ * before; borrows the version until pool_free(). */
+struct pool *pool_new(struct version *version);
+
+/* Ends its instances and gives up the version at once; nothing may wait or run in it. Its memory
+ * lives until the last instance is gone: domain.n_instances says when all are. NULL is fine. */
+void pool_free(struct pool *pool) ON_LOOP;
+
+/* The version serves no more: idle instances end now, busy ones after their calls; calls still
+ * placed are served. pool_serve() takes that back (rollback). */
+void pool_retire(struct pool *pool) ON_LOOP;
+void pool_serve(struct pool *pool) ON_LOOP;
+
+/* Starts one instance to see whether the version loads. done(0) when it is READY (it stays as the
+ * first idle one); else its reason, with what it printed. Once at a time, never called back
+ * before it returns. pool_free() drops a probe without an answer. */
+typedef void pool_probe_fn(int code, const struct err *reason, struct str log, void *arg);
+void pool_probe(struct pool *pool, pool_probe_fn *done, void *arg) ON_LOOP;
+
+/* After domain.n_instances was lowered by someone else (a build that ended): starts what waits
+ * for a place on the machine. */
+void pool_room_freed(struct domain *domain) ON_LOOP;
+
+/* ---- a call's place; the struct stands inside the call ---- */
+struct pool_place {
+	/* set by the caller */
+	size_t body_len; /* counted in domain.queue_bytes while it waits */
+	void (*on_placed)(struct pool_place *place);
+	void (*on_refused)(struct pool_place *place, const struct err *reason);
+	/* for the caller to read */
+	struct instance *instance; /* borrowed until given back; NULL while it waits */
+	bool is_cold;              /* waited for an instance to start */
+	/* private */
+	struct pool *pool;
+	struct pool_instance *on;
+	struct list link;
+	uint64_t since_us;
+};
+
+/* 1: `instance` has room for it now, the caller sends before it returns to the loop. 0: waits;
+ * on_placed or on_refused will be called, unless it is given back first. Negative: refused. */
+int pool_place(struct pool *pool, struct pool_place *place, struct err *err) ON_LOOP;
+
+/* From any state, harmless twice: leaves the queue, or gives the room to the next that waits.
+ * After the instance was told that the call is over (on_end, on_failure, instance_abandon). */
+void pool_give_back(struct pool_place *place) ON_LOOP;
+
+/* One timer for the deadlines of all calls of the version. */
+struct watchdog *pool_watchdog(struct pool *pool);
+
+/* Seconds after which a call that was refused with RATE may have luck: 1 to 60. */
+unsigned pool_retry_after_s(const struct pool *pool);
+
+struct pool_stats {
+	unsigned n_starting, n_ready, n_idle; /* n_ready with n_idle */
+	unsigned n_waiting, n_running;        /* calls */
+	uint64_t n_started, n_boot_failures;  /* since the pool is there */
+};
+void pool_stats(const struct pool *pool, struct pool_stats *ret);
+
+#endif
