@@ -5,7 +5,12 @@
  * All ON_STORE, inside the transaction of the message that runs. `insert` gives ERR_CONFLICT for
  * a key that is there, `update` and `delete` ERR_NOT_FOUND for one that is not. Text is UTF-8.
  * List functions call each(row, arg) in the order stated until it gives false; the row is borrowed
- * for the call. Pointers in rows are borrowed on the way in and during each().
+ * for the call. Pointers in rows are borrowed on the way in and during each(), which must not ask
+ * the question again that it is the answer to.
+ *
+ * A row that belongs to an org or a function that is not there gives ERR_NOT_FOUND. With an org
+ * goes all that is its own, calls and meters too; with a function go its versions, while its
+ * calls and meters stay.
  */
 #ifndef MAYFLY_STORE_ROWS_H
 #define MAYFLY_STORE_ROWS_H
@@ -31,9 +36,9 @@ int row_org_list(struct store_db *db, bool (*each)(const struct row_org *row, vo
 /* ---- token ---- */
 struct row_token {
 	char id[ID_ULID_SIZE];
-	char org[64];   /* "" for the provider's */
-	char role[16];  /* admin, developer, invoker, viewer */
-	char name[64];  /* what the owner calls it */
+	char org[64];    /* "" for the provider's */
+	char role[16];   /* admin, developer, invoker, viewer */
+	char name[64];   /* what the owner calls it */
 	char prefix[16]; /* first characters of the secret, for recognition */
 	char secret_sha256[ID_SHA256_SIZE];
 	uint64_t created_ms, expires_ms /* 0 never */, last_used_ms /* 0 never */;
@@ -47,15 +52,17 @@ int row_token_list(struct store_db *db, bool (*each)(const struct row_token *row
 /* ---- function ---- */
 struct row_function {
 	char org[64], name[64];
-	char route[256];        /* without a slash in front: "hello", "shop/v1" */
+	char route[256];         /* without a slash in front: "hello", "shop/v1" */
 	uint32_t active_version; /* 0 before the first is ready */
 	uint32_t last_version;   /* highest number given out, never used again */
 	uint64_t created_ms, updated_ms;
 };
-int row_function_insert(struct store_db *db, const struct row_function *row, struct err *err) ON_STORE;
-int row_function_update(struct store_db *db, const struct row_function *row, struct err *err) ON_STORE;
-int row_function_delete(struct store_db *db, const char *org, const char *name, struct err *err)
-	ON_STORE; /* with its versions */
+int row_function_insert(
+	struct store_db *db, const struct row_function *row, struct err *err) ON_STORE;
+int row_function_update(
+	struct store_db *db, const struct row_function *row, struct err *err) ON_STORE;
+int row_function_delete(struct store_db *db, const char *org, const char *name,
+	struct err *err) ON_STORE; /* with its versions */
 int row_function_list(struct store_db *db, bool (*each)(const struct row_function *row, void *arg),
 	void *arg, struct err *err) ON_STORE; /* by org, name */
 
@@ -67,16 +74,18 @@ struct row_version {
 	char runtime[32]; /* "node20": resolved, never an alias */
 	char handler[256];
 	char source[ID_SHA256_SIZE]; /* blob */
-	char filename[128]; /* of a single-file source, "" for an archive */
+	char filename[128];          /* of a single-file source, "" for an archive */
 	char tree[ID_SHA256_SIZE];   /* "" until unpacked */
 	char deps[ID_SHA256_SIZE];   /* blob and tree of the dependencies, "" for none */
-	const char *config;  /* JSON: limits, environment, … as domain/version.h writes it */
-	const char *reason;  /* why it failed; "" else */
+	const char *config;    /* JSON: limits, environment, … as domain/version.h writes it */
+	const char *reason;    /* why it failed; "" else */
 	const char *build_log; /* last lines of the installer; "" without */
 	uint64_t created_ms, ready_ms;
 };
-int row_version_insert(struct store_db *db, const struct row_version *row, struct err *err) ON_STORE;
-int row_version_update(struct store_db *db, const struct row_version *row, struct err *err) ON_STORE;
+int row_version_insert(
+	struct store_db *db, const struct row_version *row, struct err *err) ON_STORE;
+int row_version_update(
+	struct store_db *db, const struct row_version *row, struct err *err) ON_STORE;
 int row_version_delete(struct store_db *db, const char *org, const char *function, uint32_t number,
 	struct err *err) ON_STORE;
 int row_version_list(struct store_db *db, bool (*each)(const struct row_version *row, void *arg),
@@ -87,24 +96,28 @@ int row_build_find(struct store_db *db, const char *key, char ret_deps[static ID
 	struct err *err) ON_STORE; /* ERR_NOT_FOUND */
 int row_build_put(struct store_db *db, const char *key, const char *org, const char *deps,
 	uint64_t when_ms, struct err *err) ON_STORE;
+/* Forgets builds made before before_ms whose dependencies no version uses. */
+int row_build_trim(
+	struct store_db *db, uint64_t before_ms, unsigned *ret_removed, struct err *err) ON_STORE;
 
 /* ---- call ---- */
 struct row_call {
 	char id[ID_ULID_SIZE];
 	char org[64], function[64];
 	uint32_t version;
-	char trigger[8];  /* "http", "direct" */
+	char trigger[8]; /* "http", "direct" */
 	char method[16];
-	const char *path; /* with the query cut off, at most 512 bytes */
-	uint16_t status;  /* HTTP status the caller got */
-	char code[32];    /* "ok" or the error's word */
+	const char *path;    /* with the query cut off, at most 512 bytes */
+	uint16_t status;     /* HTTP status the caller got */
+	char code[32];       /* "ok" or the error's word */
 	const char *message; /* of the error, "" without */
 	uint64_t started_ms;
 	uint64_t queue_us, wall_us, cpu_us;
 	uint64_t memory_peak_bytes, bytes_in, bytes_out;
 	bool is_cold;
 	bool is_log_truncated;
-	const char *log;  /* JSON lines {"t":ms,"s":"out"|"err","m":"text"}; "" without; NULL from list */
+	const char *log; /* JSON lines {"t":ms,"s":"out"|"err","m":"text"}; "" without; NULL from
+			    list */
 };
 int row_call_insert(struct store_db *db, const struct row_call *row, struct err *err) ON_STORE;
 int row_call_find(struct store_db *db, const char *org, const char *id,
@@ -115,14 +128,15 @@ struct row_call_query {
 	const char *code;     /* NULL for all */
 	const char *before;   /* id to page on from, NULL for the newest */
 	const char *after;    /* only ids above it, NULL for none */
-	bool is_failed_only;
+	bool is_failed_only;  /* code is not "ok" */
 	bool is_with_log;
 	unsigned n; /* at most 1000 */
 };
 int row_call_list(struct store_db *db, const struct row_call_query *query,
-	bool (*each)(const struct row_call *row, void *arg), void *arg, struct err *err)
-	ON_STORE; /* newest first */
-/* Keeps the newest `keep` of each function and none older than before_ms; at most `n` rows a turn. */
+	bool (*each)(const struct row_call *row, void *arg), void *arg,
+	struct err *err) ON_STORE; /* newest first */
+/* Keeps the newest `keep` of each function and none older than before_ms; at most `n` rows a turn.
+ */
 int row_call_trim(struct store_db *db, uint64_t before_ms, unsigned keep, unsigned n,
 	unsigned *ret_removed, struct err *err) ON_STORE;
 
@@ -135,6 +149,7 @@ struct row_meter {
 };
 int row_meter_add(struct store_db *db, const struct row_meter *row, struct err *err) ON_STORE;
 int row_meter_list(struct store_db *db, const char *org, uint64_t from_ms, uint64_t to_ms,
-	bool (*each)(const struct row_meter *row, void *arg), void *arg, struct err *err) ON_STORE;
+	bool (*each)(const struct row_meter *row, void *arg), void *arg,
+	struct err *err) ON_STORE; /* from_ms <= hour_ms < to_ms, by hour, function */
 
 #endif

@@ -7,7 +7,7 @@
  * they handed back: acknowledged means durable. A work() that fails is rolled back alone (a
  * savepoint) and does not harm its neighbours.
  *
- *	 loop: store_ask(message) ──▶ store thread: work(db, message) … COMMIT ──▶ loop: done(message)
+ *	loop: store_ask(message) ──▶ store: work(db, message) … COMMIT ──▶ loop: done(message)
  *
  * The interface has one implementation now, SQLite (store_sqlite.c: WAL, synchronous=FULL,
  * foreign keys on); the row functions of rows.h are all that others may ask of a database.
@@ -28,7 +28,8 @@ struct store_db; /* the database, on the store's thread alone */
 
 struct store_config {
 	const char *data_dir; /* mayfly.db and blobs/ are made below it, mode 0700 */
-	/* Runs done(message) on the loop: called on the store's thread for each batch. */
+	/* Runs done(message) on the loop: called on the store's thread for each batch. Takes all
+	 * messages out of the list, which lives no longer than the call. */
 	void (*post)(struct list *messages, void *arg);
 	void *arg; /* borrowed */
 };
