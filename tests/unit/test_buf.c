@@ -118,8 +118,7 @@ json_strings_are_escaped(void **state)
 	OWN(buf) struct buf buf = BUF_INIT;
 
 	buf_add_json(&buf, STR("q\" b\\ n\n t\t \x01 \x7f nul\0 \xc3\xa9"));
-	assert_string_equal(
-		buf.at, "\"q\\\" b\\\\ n\\n t\\t \\u0001 \x7f nul\\u0000 \xc3\xa9\"");
+	assert_string_equal(buf.at, "\"q\\\" b\\\\ n\\n t\\t \\u0001 \x7f nul\\u0000 \xc3\xa9\"");
 }
 
 static void
