@@ -14,7 +14,7 @@ BUILD  ?= build
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 
-.PHONY: all deps demo test bench fuzz install format clean
+.PHONY: all deps demo demo-stop test bench fuzz install format clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) $(NINJA_FLAGS)
@@ -29,6 +29,9 @@ deps:
 demo: deps
 	@$(MAKE) --no-print-directory all
 	@packaging/demo.sh
+
+demo-stop:
+	@packaging/demo.sh stop
 
 test:
 	@tests/run
