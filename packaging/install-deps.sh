@@ -12,14 +12,14 @@ packages=(
 	libarchive-dev libcurl4-openssl-dev libjansson-dev libnghttp2-dev libseccomp-dev
 	libsqlite3-dev libssl-dev libuv1-dev
 	# to run: the builds of Python functions call pip
-	ca-certificates python3 python3-pip
+	ca-certificates curl python3 python3-pip
 )
 test_packages=(
-	busybox-static clang clang-format cpio curl libclang-rt-14-dev libcmocka-dev nghttp2-client
+	busybox-static clang clang-format cpio libclang-rt-14-dev libcmocka-dev nghttp2-client
 	procps python3-pytest python3-pytest-timeout python3-setuptools python3-wheel python3-yaml
 	qemu-system-x86 sqlite3 strace unzip zip
 )
-bench_packages=(crun curl python3-uvicorn wrk)
+bench_packages=(crun python3-uvicorn wrk)
 
 for argument in "$@"; do
 	case $argument in
