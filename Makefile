@@ -33,6 +33,9 @@ demo: deps
 demo-stop:
 	@packaging/demo.sh stop
 
+demo-stop:
+	@packaging/demo.sh stop
+
 test:
 	@tests/run
 

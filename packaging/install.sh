@@ -11,26 +11,36 @@ prefix=$2
 root=${3:-}$prefix
 bin=$build/bin
 
-install -D -m 755 "$bin/mayfly" "$root/bin/mayfly"
-for program in "$bin"/mayfly-*; do
-	install -D -m 755 "$program" "$root/libexec/mayfly/${program##*/}"
-done
-rm -rf "$root/share/mayfly/runtimes"
-mkdir -p "$root/share/mayfly"
-cp -r "$bin/runtimes" "$root/share/mayfly/runtimes"
-install -m 644 "$bin/openapi.yaml" "$root/share/mayfly/openapi.yaml"
+put() { # mode, file, place below the prefix
+	install -D -m "$1" "$2" "$root/$3"
+}
 
-install -D -m 644 include/mayfly.h "$root/include/mayfly.h"
-install -D -m 644 "$(find "$build" -name libmayfly.a)" "$root/lib/libmayfly.a"
-install -D -m 644 packaging/mayfly.1 "$root/share/man/man1/mayfly.1"
-for shell in bash zsh fish; do
-	case $shell in
-	bash) to=share/bash-completion/completions/mayfly ;;
-	zsh) to=share/zsh/site-functions/_mayfly ;;
-	fish) to=share/fish/vendor_completions.d/mayfly.fish ;;
-	esac
-	mkdir -p "$(dirname "$root/$to")"
-	"$bin/mayfly" completion "$shell" >"$root/$to"
+put 755 "$bin/mayfly" bin/mayfly
+for program in "$bin"/mayfly-*; do
+	put 755 "$program" "libexec/mayfly/${program##*/}"
 done
-mkdir -p "$root/lib/systemd/system"
-sed "s|@PREFIX@|$prefix|g" packaging/mayfly.service >"$root/lib/systemd/system/mayfly.service"
+put 644 "$bin/openapi.yaml" share/mayfly/openapi.yaml
+rm -rf "$root/share/mayfly/runtimes"
+cp -r "$bin/runtimes" "$root/share/mayfly/runtimes"
+
+put 644 include/mayfly.h include/mayfly.h
+put 644 "$(find "$build" -name libmayfly.a)" lib/libmayfly.a
+put 644 packaging/mayfly.1 share/man/man1/mayfly.1
+put 644 packaging/mayfly.sysusers lib/sysusers.d/mayfly.conf
+
+generated=$(mktemp)
+trap 'rm -f "$generated"' EXIT
+sed "s|@PREFIX@|$prefix|g" packaging/mayfly.service >"$generated"
+put 644 "$generated" lib/systemd/system/mayfly.service
+complete() { # shell, place below the prefix
+	"$bin/mayfly" completion "$1" >"$generated"
+	put 644 "$generated" "$2"
+}
+complete bash share/bash-completion/completions/mayfly
+complete zsh share/zsh/site-functions/_mayfly
+complete fish share/fish/vendor_completions.d/mayfly.fish
+
+# With a DESTDIR this is a package in the making: its user is made where it is installed.
+if [ -z "${3:-}" ] && [ "$(id -u)" -eq 0 ] && ! getent passwd mayfly >/dev/null; then
+	useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin mayfly
+fi

@@ -43,7 +43,7 @@ BANNED = re.compile(r'\b(system|popen|sprintf|vsprintf|strcpy|strcat|gets|strtok
 MAX_FILE_LINES = 1000
 MAX_FUNCTION_LINES = 100
 CODE = {'.c', '.h', '.py', '.js', '.mjs', '.cjs', '.ts', '.sh'}
-LICENSED = CODE | {'.build', '.yaml', '.yml', '.service', '.txt'}
+LICENSED = CODE | {'.build', '.yaml', '.yml', '.service', '.sysusers', '.txt'}
 FOREIGN = ('tests/fuzz/corpus/', 'docs/', '.ci/', 'LICENSE')  # bytes of others, or prose
 
 
