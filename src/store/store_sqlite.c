@@ -181,8 +181,8 @@ store_sqlite_conflict(const char *message, struct err *err)
 
 	if (!dot)
 		return err_set(err, ERR_CONFLICT, "%s", message);
-	return err_field(err, ERR_CONFLICT, dot + 1, "there is already a %.*s with this %s",
-		(int)(dot - last - 1), last + 1, dot + 1);
+	return err_field(err, ERR_CONFLICT, dot + 1, "this %s is taken by another %.*s", dot + 1,
+		(int)(dot - last - 1), last + 1);
 }
 
 int
