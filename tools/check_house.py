@@ -7,7 +7,9 @@ function rule_<name>(tree) that yields (file, line, text). What the house allows
 stands in WAIVERS, each with its reason.
 """
 import argparse
+import fnmatch
 import pathlib
+import posixpath
 import re
 import subprocess
 import sys
@@ -44,6 +46,8 @@ MAX_FILE_LINES = 1000
 MAX_FUNCTION_LINES = 100
 CODE = {'.c', '.h', '.py', '.js', '.mjs', '.cjs', '.ts', '.sh'}
 LICENSED = CODE | {'.build', '.yaml', '.yml', '.service', '.sysusers', '.txt'}
+NAMED = ('src/', 'cli/', 'runtimes/', 'include/', 'examples/', 'bench/', 'tests/', 'tools/', 'docs/',
+         'packaging/')
 FOREIGN = ('tests/fuzz/corpus/', 'docs/', '.ci/', 'LICENSE')  # bytes of others, or prose
 
 
@@ -278,6 +282,28 @@ def rule_fuzz(tree):
         corpus = tree.root / 'tests/fuzz/corpus' / name
         if not corpus.is_dir() or not any(corpus.iterdir()):
             yield file, 1, f'tests/fuzz/corpus/{name} has no file'
+
+
+def named_paths(file):
+    """(line, path from the root) of what a page points to: links, and paths between backticks."""
+    for number, line in enumerate(file.lines, 1):
+        for target in re.findall(r'\]\(([^)\s#]+)', line):
+            if '://' not in target:
+                yield number, (file.path.parent / target).as_posix()
+        for target in re.findall(r'`([\w./*-]+)`', line):
+            if target.startswith(NAMED):
+                yield number, target
+
+
+def rule_docs(tree):
+    """What a page points to is there; `*` stands for anything."""
+    paths = set(tree.by_path)
+    for path in list(paths):
+        paths.update(parent.as_posix() for parent in pathlib.PurePath(path).parents)
+    for file in tree.files:
+        for number, target in named_paths(file) if file.suffix == '.md' else ():
+            if not fnmatch.filter(paths, posixpath.normpath(target)):
+                yield file, number, f'{target} is not there'
 
 
 def rule_tests(tree):

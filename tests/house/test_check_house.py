@@ -34,7 +34,8 @@ GOOD = {
     'tests/fuzz/meson.build': "# SPDX-License-Identifier: Apache-2.0\n'http'\n",
     'tests/fuzz/fuzz_http.c': SPDX,
     'tests/fuzz/corpus/http/one': 'GET / HTTP/1.1 \r\n',
-    'README.md': '# mayfly\n',
+    'README.md': '# mayfly\n`src/base/*.c`, `tests/` and [tests](tests/scenario/)\n',
+    'docs/page.md': '[home](../README.md#start), [elsewhere](https://example.org/)\n',
 }
 
 LONG = 'int\nbuf_long(void)\n{\n' + '\tx();\n' * 100 + '}\n'
@@ -64,6 +65,8 @@ BAD = [
     ('routes', 'src/api/api_more.c', SPDX + '\nROUTE("PUT", "/v1/orgs", org_put)\n', 3),
     ('routes', 'src/api/api_routes.c', SPDX + 'ROUTE("POST", "/v1/orgs", org_new)\n', 4),
     ('examples', 'examples/unseen/index.js', 'exports.handler = () => 2;\n', 1),
+    ('docs', 'docs/page.md', 'text\n[gone](../NOWHERE.md)\n', 2),
+    ('docs', 'README.md', '`src/base/none.c`\n', 1),
     ('fuzz', 'src/net/target.h', SPDX + '/*\n * target - x. Fuzzed by fuzz_target.\n */\n', 3),
     ('fuzz', 'src/net/uri_parse.h', SPDX + '/*\n * uri_parse - x.\n */\n', 1),
     ('fuzz', 'tests/fuzz/meson.build', '# SPDX-License-Identifier: Apache-2.0\n', 1),
@@ -107,6 +110,16 @@ def test_every_rule_has_a_violation_that_is_found():
     sys.path.insert(0, str(TOOL.parent))
     import check_house
     assert {rule for rule, _, _, _ in BAD} == set(check_house.RULES)
+
+
+def test_a_waiver_lets_through_and_is_found_when_nothing_needs_it(tmp_path, monkeypatch):
+    sys.path.insert(0, str(TOOL.parent))
+    import check_house
+    plant(tmp_path, {**GOOD, 'README.md': 'a \n'})
+    monkeypatch.setattr(check_house, 'WAIVERS', {('spaces', 'README.md'): 'a test'})
+    assert check_house.check(tmp_path) == []
+    plant(tmp_path, GOOD)
+    assert [found[:3] for found in check_house.check(tmp_path)] == [('README.md', 1, 'spaces')]
 
 
 def test_one_rule_can_be_asked_alone(tmp_path):
