@@ -38,6 +38,9 @@ struct str http_header(const struct http_request *request, const char *name);
 bool http_is_token(struct str text);
 bool http_is_value(struct str text);
 
+/* "host" or "host:port" (RFC 3986 3.2, without user information), not empty. */
+bool http_is_authority(struct str text);
+
 /* "OK" for 200; "" for a status without a registered phrase. */
 const char *http_reason(int status);
 

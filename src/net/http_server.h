@@ -9,7 +9,8 @@
  *
  *	              on_head()                on_request()              answered and sent
  *	 READING_HEAD ─────────▶ READING_BODY ─────────────▶ ANSWERING ─────────────────▶ gone
- *	     │ malformed: 4xx, close   │ too large: 413           │ client went away: on_abort(), gone
+ *	     │ malformed: 4xx, close   │ too large: 413           │ client went away: on_abort(),
+ *gone
  *
  * Knows no function, no org, no token. ON_LOOP throughout.
  */
@@ -23,18 +24,19 @@ struct http_server;
 struct http_exchange; /* one request and its answer; owned by the server */
 
 struct http_limits {
-	size_t header_block_bytes;   /* whole header block with the request line: 32 KiB */
-	size_t target_bytes;         /* 8 KiB */
-	unsigned n_headers;          /* 100 */
-	size_t body_bytes;           /* before on_head() sets another: 1 MiB */
-	size_t body_memory_bytes;    /* all bodies in memory together: 1 GiB */
-	unsigned n_connections;      /* beyond it new ones are answered 503 and closed: 10000 */
-	unsigned header_ms;          /* first byte to end of the header block: 10 s */
-	unsigned idle_ms;            /* keep-alive without a request: 75 s */
-	unsigned body_rate_bytes_s;  /* minimum, measured over 5 s windows: 1 KiB/s */
-	unsigned write_ms;           /* no progress in taking the answer: 30 s */
-	unsigned n_pipelined;        /* requests read ahead on one HTTP/1.1 connection: 32 */
-	unsigned n_streams;          /* HTTP/2 concurrent streams: 128 */
+	size_t header_block_bytes;  /* whole header block with the request line: 32 KiB */
+	size_t target_bytes;        /* 8 KiB */
+	unsigned n_headers;         /* 100 */
+	size_t body_bytes;          /* before on_head() sets another: 1 MiB */
+	size_t body_memory_bytes;   /* all bodies in memory together: 1 GiB */
+	unsigned n_connections;     /* beyond it new ones are answered 503 and closed: 10000 */
+	unsigned header_ms;         /* first byte to end of the header block: 10 s */
+	unsigned idle_ms;           /* keep-alive without a request: 75 s */
+	unsigned body_rate_bytes_s; /* minimum, measured over windows: 1 KiB/s */
+	unsigned body_window_ms;    /* 5 s */
+	unsigned write_ms;          /* no progress in taking the answer: 30 s */
+	size_t read_ahead_bytes;    /* taken behind the request that runs (pipelining): 64 KiB */
+	unsigned n_streams;         /* HTTP/2 concurrent streams: 128 */
 };
 extern const struct http_limits http_limits_default;
 
@@ -56,13 +58,13 @@ int http_server_new(struct loop *loop, const struct http_limits *limits,
 /* Takes over a bound stream socket (ownership moves) and listens on it. `tls` is NULL for clear
  * text, where HTTP/2 is spoken by prior knowledge; with TLS by ALPN. */
 struct tls_context;
-int http_server_listen(struct http_server *server, int fd, struct tls_context *tls,
-	struct err *err) ON_LOOP;
+int http_server_listen(
+	struct http_server *server, int fd, struct tls_context *tls, struct err *err) ON_LOOP;
 
 /* Stops taking connections, lets exchanges in flight end (HTTP/2: GOAWAY; HTTP/1.1: Connection:
  * close), cuts what is left after grace_ms, then calls done(arg). */
-void http_server_stop(struct http_server *server, unsigned grace_ms, void (*done)(void *arg),
-	void *arg) ON_LOOP;
+void http_server_stop(
+	struct http_server *server, unsigned grace_ms, void (*done)(void *arg), void *arg) ON_LOOP;
 void http_server_free(struct http_server *server);
 
 struct http_stats {
@@ -85,14 +87,16 @@ void http_limit_body(struct http_exchange *exchange, size_t bytes) ON_LOOP;
  * the exchange's end). Freed by the caller with free(). */
 char *http_take_body(struct http_exchange *exchange, size_t *ret_len) ON_LOOP;
 
-/* Called once if the client goes away before the answer is complete; the exchange is dead when it
- * returns and must not be touched. Not called after the answer was handed over complete. */
+/* Called once if the client goes away, or the server refuses the rest of the request, before the
+ * answer is complete; the exchange is dead when it returns and must not be touched. Not called
+ * after the answer was handed over complete, and never from inside a function of this header. */
 void http_on_abort(struct http_exchange *exchange, void (*on_abort)(struct http_exchange *, void *),
 	void *arg) ON_LOOP;
 
 /* Whole answer at once: copied or written before it returns. Content-Length, Date and Connection
- * are the server's; hop-by-hop headers and content-length in `headers` are dropped; `body` is not
- * sent for HEAD, 204 and 304. The exchange is gone afterwards. */
+ * are the server's; hop-by-hop headers and content-length in `headers` are dropped, as are headers
+ * that are none (http_is_token, http_is_value); a status outside 200 to 599 becomes 500; `body` is
+ * not sent for HEAD, 204 and 304. The exchange is gone afterwards. */
 void http_answer(struct http_exchange *exchange, int status, const struct http_header *headers,
 	size_t n_headers, struct str body) ON_LOOP;
 

@@ -20,9 +20,9 @@
 struct loop;
 
 int loop_new(struct loop **ret, struct err *err);
-void loop_run(struct loop *loop);              /* until loop_stop(); enters the loop role */
+void loop_run(struct loop *loop); /* until loop_stop(); then runs what was posted before it */
 void loop_stop(struct loop *loop) ON_LOOP;
-void loop_free(struct loop *loop);             /* closes what is left; not while it runs */
+void loop_free(struct loop *loop); /* closes what is left; not while it runs */
 uv_loop_t *loop_uv(struct loop *loop);
 
 /* The door: run(message) will be called on the loop, in the order posted. The message is owned by
@@ -44,18 +44,20 @@ void loop_flush_soon(struct loop *loop, struct loop_flush *flush) ON_LOOP;
 
 /* One-shot timers inside their owner. */
 struct loop_timer {
-	uv_timer_t uv;      /* private */
+	uv_timer_t uv; /* private */
 	void (*run)(struct loop_timer *timer);
-	struct loop *loop;  /* borrowed */
-	bool is_open;       /* private */
+	struct loop *loop; /* borrowed */
+	bool is_open;      /* private */
 };
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t after_ms,
-	void (*run)(struct loop_timer *)) ON_LOOP; /* starting again moves it */
+	void (*run)(struct loop_timer *)) ON_LOOP;      /* starting again moves it */
 void loop_timer_stop(struct loop_timer *timer) ON_LOOP; /* harmless when it is not running */
-/* uv handles close later: the owner is freed in `closed`, called exactly once. */
+/* uv handles close later: the owner is freed in `closed`, called exactly once; at once for a timer
+ * that was never started. */
 void loop_timer_close(struct loop_timer *timer, void (*closed)(struct loop_timer *)) ON_LOOP;
 
-/* Tells when a descriptor is readable or writable (level-triggered). */
+/* Tells when a descriptor is readable, writable or hung up (level-triggered). An error on it is
+ * told as all the events wanted: the read or write that follows meets it. */
 struct loop_watch;
 typedef void loop_watch_fn(struct loop_watch *watch, int uv_events, void *arg);
 int loop_watch_new(struct loop *loop, int fd /* borrowed */, loop_watch_fn *run, void *arg,
