@@ -15,7 +15,10 @@ import subprocess
 import sys
 
 # (rule, file): why. A waiver that nothing needs any longer is a violation itself.
-WAIVERS = {}
+WAIVERS = {
+    ('floors', 'src/sandbox/init_main.c'):
+        'mayfly-init is a program of its own: it turns the first frame into the environment',
+}
 
 # A room includes rooms on lower floors, and itself.
 FLOORS = {
