@@ -42,9 +42,12 @@ struct domain {
 	struct loop *loop;        /* borrowed */
 	struct store *store;      /* borrowed */
 	struct spawner *spawner;  /* borrowed */
-	const struct root *unpack_root; /* borrowed */
+	const struct root *roots; /* borrowed: from root_prepare(language_roots()) */
+	size_t n_roots;
 	struct map orgs;      /* name → struct org, owned */
 	struct map tokens;    /* SHA-256 of the secret → struct token, owned */
+	struct map trees;     /* name → struct tree, owned: what is unpacked on disk */
+	struct list leaving;  /* of struct function, owned: deleted, with calls in flight */
 	struct map calls;     /* id → struct call in flight, borrowed */
 	struct record_log *records; /* owned */
 	struct build_queue *builds; /* owned */
@@ -53,14 +56,22 @@ struct domain {
 	struct list idle_instances; /* of all pools, the one that is idle longest first */
 	struct list starved_pools;  /* that wait for a place on the machine, in turn */
 	bool is_stopping;
+	struct domain_upkeep *upkeep; /* owned: what is done now and then */
 };
 
 void domain_config_default(struct domain_config *ret);
 
-/* Loads the registry from the store (before the loop runs), brings every version back to its
- * state: what was initializing is built again. */
+/* The root that was made of a plan; NULL if it was not made. */
+const struct root *domain_root(const struct domain *domain, const struct root_plan *plan);
+
+/* config, loop, store, spawner and roots are set, the rest is zero. Loads the registry from the
+ * store, before the loop runs. After an error domain_free() is still to be called. */
 int domain_open(struct domain *domain, struct err *err);
-void domain_resume(struct domain *domain) ON_LOOP; /* first turn of the loop: restarts builds */
+
+/* First turn of the loop. Brings every version back to its state: what was initializing is built
+ * again, as is an active version whose trees are not on disk any more. Starts no instance of what
+ * is ready. */
+void domain_resume(struct domain *domain) ON_LOOP;
 
 /* Refuses new calls (UNAVAILABLE), waits for those in flight up to grace_ms, flushes records and
  * meters, then calls done(arg). */
