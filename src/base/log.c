@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,6 +86,30 @@ log_cut_pair(struct str *rest, struct str *ret_key, struct str *ret_value)
 	return true;
 }
 
+/* Whether a value is a JSON string as log_q() writes them; a text that nobody quoted may begin and
+ * end with a quote too. */
+static bool
+log_is_quoted(struct str value)
+{
+	if (value.len < 2 || value.at[0] != '"' || !str_is_utf8(value))
+		return false;
+	for (size_t i = 1; i < value.len; i++) {
+		if (value.at[i] == '"')
+			return i == value.len - 1;
+		if (value.at[i] != '\\')
+			continue;
+		i++;
+		if (i == value.len || !memchr("\"\\bfnrtu", value.at[i], 8))
+			return false;
+		if (value.at[i] == 'u' &&
+			(value.len - i < 6 || memcmp(value.at + i, "u00", 3) != 0 ||
+				!isxdigit((unsigned char)value.at[i + 3]) ||
+				!isxdigit((unsigned char)value.at[i + 4])))
+			return false;
+	}
+	return false;
+}
+
 /* A number that JSON can hold exactly: digits, no leading zero, below 2^53. */
 static bool
 log_is_number(struct str value)
@@ -101,13 +126,10 @@ log_add_json_pairs(struct buf *line, struct str pairs)
 	struct str key, value;
 
 	while (log_cut_pair(&pairs, &key, &value)) {
-		bool is_quoted =
-			value.len >= 2 && value.at[0] == '"' && value.at[value.len - 1] == '"';
-
 		buf_add_char(line, ',');
 		buf_add_json(line, key);
 		buf_add_char(line, ':');
-		if (is_quoted || log_is_number(value))
+		if (log_is_quoted(value) || log_is_number(value))
 			buf_add_str(line, value);
 		else
 			buf_add_json(line, value);

@@ -106,6 +106,24 @@ a_value_that_nobody_quoted_cannot_begin_a_line(void **state)
 }
 
 static void
+whatever_a_value_is_the_json_line_is_a_document(void **state)
+{
+	static const char *const values[] = {"\"", "\"a\\\"", "\"a\\q\"", "\"\\u00zz\"", "\"\\u\"",
+		"\"a\"b", "\"\xff\"", "\\", "=", "==\"x", "\"\\u00", "-1", "00", "\x7f", "\"\\"};
+
+	set_up(LOG_INFO, true);
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		OWN(mem) char *text = NULL;
+		OWN(json) json_t *line = NULL;
+
+		capture_start();
+		log_info("a.b", "value=%s last=%s", values[i], log_q(values[i]));
+		text = capture_end();
+		assert_int_equal(json_parse(str_of(text), &line, NULL), 0);
+	}
+}
+
+static void
 quoting_is_bounded_and_eight_values_live_at_once(void **state)
 {
 	char longer[2000];
@@ -135,4 +153,5 @@ levels_have_words(void **state)
 UNIT_TESTS(it(an_event_is_one_logfmt_line_behind_its_time),
 	it(lines_below_the_level_are_not_written), it(the_same_line_as_json_is_a_document),
 	it(a_value_that_nobody_quoted_cannot_begin_a_line),
+	it(whatever_a_value_is_the_json_line_is_a_document),
 	it(quoting_is_bounded_and_eight_values_live_at_once), it(levels_have_words))
