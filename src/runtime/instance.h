@@ -3,8 +3,8 @@
  * instance - a sandbox with a booted runtime that has one version of one function loaded.
  *
  *	 instance_start()   READY frame              instance_stop(), exit, broken frame, limit
- *	 STARTING ─────────▶ READY (on_ready) ───────────────────────────▶ ENDING ─────▶ GONE (on_gone)
- *	     └─ FAIL frame, exit, boot deadline ──▶ ENDING, with `reason` ──────────────▶ GONE
+ *	 STARTING ─────────▶ READY (on_ready) ───────────────────────────▶ ENDING ─────▶ GONE
+ *(on_gone) └─ FAIL frame, exit, boot deadline ──▶ ENDING, with `reason` ──────────────▶ GONE
  *
  * It carries frames for up to `concurrency` calls at once, gathers what is written in a turn of
  * the loop into one system call, attributes stdout and stderr to the call that runs (or by LOG
@@ -28,15 +28,15 @@ struct instance;
 struct instance_call;
 
 struct instance_spec {
-	const struct root *root;      /* borrowed, lives longer than the instance */
+	const struct root *root; /* borrowed, lives longer than the instance */
 	char tree[ID_SHA256_SIZE];
-	char deps[ID_SHA256_SIZE];    /* "" for none */
+	char deps[ID_SHA256_SIZE]; /* "" for none */
 	struct sandbox_limits limits;
-	struct str init;              /* INIT payload: "KEY=VALUE\0" …; borrowed until start returns */
-	unsigned concurrency;         /* 1 to 1000 */
-	unsigned boot_ms;             /* from start to READY */
-	uint64_t answer_bytes;        /* most that a call may answer, head and body */
-	uint64_t log_bytes;           /* kept of a call's log; 16 times it ends the call */
+	struct str init;       /* INIT payload: "KEY=VALUE\0" …; borrowed until start returns */
+	unsigned concurrency;  /* 1 to 1000 */
+	unsigned boot_ms;      /* from start to READY */
+	uint64_t answer_bytes; /* most that a call may answer, head and body */
+	uint64_t log_bytes; /* kept of a call's log; 16 times it (1 MiB at least) ends the call */
 };
 
 enum instance_state { INSTANCE_STARTING, INSTANCE_READY, INSTANCE_ENDING, INSTANCE_GONE };
@@ -47,8 +47,8 @@ struct instance_events {
 	 * code 0 when it was asked to, else with blame (FUNCTION_FAILED with the runtime's words,
 	 * MEMORY_EXCEEDED, FUNCTION_EXITED, TIMEOUT for the boot, UNAVAILABLE …). `log` is what it
 	 * printed while it booted (at most 16 KiB, for the developer). */
-	void (*on_gone)(struct instance *instance, const struct err *reason, struct str log,
-		void *arg);
+	void (*on_gone)(
+		struct instance *instance, const struct err *reason, struct str log, void *arg);
 	void *arg; /* borrowed */
 };
 
@@ -61,13 +61,13 @@ void instance_retire(struct instance *instance) ON_LOOP;
 
 enum instance_state instance_state(const struct instance *instance);
 unsigned instance_n_calls(const struct instance *instance); /* in flight now */
-bool instance_has_room(const struct instance *instance);    /* READY, not retired, below concurrency */
+bool instance_has_room(const struct instance *instance); /* READY, not retired, below concurrency */
 uint64_t instance_n_served(const struct instance *instance);
 
 /* ---- one call on it; the struct stands inside its owner ---- */
 struct instance_measure {
-	uint64_t cpu_us;            /* cgroup's CPU time over the call; with several in flight, the share */
-	uint64_t memory_peak_bytes; /* of the sandbox during the call */
+	uint64_t cpu_us; /* cgroup's CPU time over the call; with several in flight, the share */
+	uint64_t memory_peak_bytes; /* of the sandbox during the call, 1 MiB more at most */
 };
 
 struct instance_call {
@@ -84,6 +84,9 @@ struct instance_call {
 	void (*on_end)(struct instance_call *call);
 	void (*on_failure)(struct instance_call *call, const struct err *reason, struct str trace);
 	void (*on_log)(struct instance_call *call, bool is_stderr, struct str bytes);
+	/* Set in on_head when the answer came in one piece: its body. on_body and on_end follow at
+	 * once all the same. NULL else. */
+	const struct str *whole;
 	/* filled before on_end and on_failure */
 	struct instance_measure measure;
 	bool is_log_truncated;
@@ -91,7 +94,7 @@ struct instance_call {
 	struct instance *instance;
 	struct list link;
 	uint64_t number;
-	uint64_t cpu_start_us;
+	uint64_t cpu_start_ns;
 	uint64_t n_answer_bytes, n_log_bytes;
 	bool has_head;
 };
@@ -106,7 +109,9 @@ void instance_abandon(struct instance_call *call) ON_LOOP;
 /* CPU time of the call so far (for the CPU budget). */
 uint64_t instance_call_cpu_us(struct instance_call *call) ON_LOOP;
 
-/* Stops and resumes reading the answer, when the client is slower than the function. */
+/* Stops and resumes reading the answer, when the client is slower than the function. With several
+ * calls at once it does nothing, so that one slow client does not hold the others: what is then
+ * read ahead is bounded by answer_bytes. */
 void instance_pause(struct instance_call *call, bool is_paused) ON_LOOP;
 
 #endif

@@ -107,7 +107,8 @@ void spawner_stop(struct spawner *spawner, struct sandbox *sandbox) ON_LOOP;
 /* What it used so far, by pread of descriptors that came with the start (no request to the
  * spawner): 2 to 4 µs. Valid from on_started on. The peak is since the last reset. */
 void sandbox_usage(struct sandbox *sandbox, struct sandbox_usage *ret) ON_LOOP;
-uint64_t sandbox_cpu_us(struct sandbox *sandbox) ON_LOOP;   /* the CPU part alone */
+uint64_t sandbox_cpu_us(struct sandbox *sandbox) ON_LOOP;     /* the CPU part alone: one pread */
+uint64_t sandbox_peak_bytes(struct sandbox *sandbox) ON_LOOP; /* the peak alone: one pread */
 void sandbox_reset_peak(struct sandbox *sandbox) ON_LOOP; /* no-op where the kernel cannot */
 
 /* Removes a tree from disk. done may be NULL. */

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * instance_inside - what the parts of an instance share: its life (instance.c), its calls
+ * (instance_call.c), its log (instance_log.c). For these files only. ON_LOOP.
+ *
+ * A call in flight has a slot and a number, generation << INSTANCE_SLOT_BITS | slot; a number that
+ * is not in its slot is one of a call that is over, and what comes for it is dropped. Callbacks
+ * may end the call, or send another: after each one, whether the call is still there is asked by
+ * number and never by looking at its memory.
+ */
+#ifndef MAYFLY_RUNTIME_INSTANCE_INSIDE_H
+#define MAYFLY_RUNTIME_INSTANCE_INSIDE_H
+
+#include "runtime/channel.h"
+#include "runtime/instance.h"
+
+enum {
+	INSTANCE_SLOT_BITS = 10,
+	INSTANCE_MAX_CALLS = 1 << INSTANCE_SLOT_BITS,
+	INSTANCE_BOOT_LOG_BYTES = 16 * 1024,
+	INSTANCE_LOG_FLOOR_BYTES = 1024 * 1024,
+	INSTANCE_EXIT_MS = 1000, /* from the closing of the channel to the exit */
+};
+
+struct instance_slot {
+	struct instance_call *call; /* borrowed; NULL while it is free */
+	uint64_t number;
+};
+
+/* Read end of the sandbox's stdout or stderr. */
+struct instance_pipe {
+	struct instance *instance;
+	int fd;                   /* owned, -1 at its end */
+	struct loop_watch *watch; /* owned */
+	bool is_stderr;
+	bool is_held; /* there is something in it, and no call that it could belong to */
+};
+
+struct instance {
+	enum instance_state state;
+	struct loop *loop;                 /* borrowed */
+	struct spawner *spawner;           /* borrowed */
+	struct sandbox *sandbox;           /* owned until on_gone */
+	const struct sandbox_usage *final; /* in on_gone: what it used in all */
+	struct instance_events events;
+	struct channel channel;
+	struct instance_pipe pipes[2];
+	struct loop_timer timer; /* deadline of the boot, then of the exit */
+	unsigned boot_ms;
+	uint64_t memory_bytes, answer_bytes, log_bytes;
+	bool is_started, is_loaded; /* set up by the spawner; READY came */
+	bool is_retired, was_asked;
+	struct err reason; /* why it ends, as soon as that is known */
+	struct buf trace;  /* of FAIL */
+	struct buf boot_log;
+	uint64_t n_boot_log_bytes;
+
+	unsigned concurrency;
+	struct instance_slot *slots; /* owned, `concurrency` of them */
+	uint16_t *free_slots;        /* owned stack */
+	unsigned n_free;
+	struct list calls; /* in flight, the oldest first */
+	uint64_t generation, n_served;
+	uint64_t part_number; /* call whose ANSWER comes in parts; 0 for one that is over */
+
+	struct loop_flush turn; /* forgets at its end that CPU time was read in this turn */
+	bool is_cpu_read;
+	uint64_t cpu_us;       /* of the sandbox, when it was last read */
+	uint64_t cpu_share_ns; /* that a call would have used that was there all the time */
+	uint64_t peak_base_bytes;
+	bool is_peak_high; /* reset it before the next call */
+	uint32_t n_oom_kills, n_fork_refused;
+};
+
+/* ---- instance.c ---- */
+/* Ends it for this reason, unless it ends already; calls in flight learn it in on_gone. */
+void instance_end(struct instance *instance, const struct err *reason) ON_LOOP;
+/* After a call was taken out: ends what is retired and has no call left. */
+void instance_end_if_over(struct instance *instance) ON_LOOP;
+/* code and "type: message" of FAIL and ERROR; what follows is the trace. */
+struct str instance_read_failure(struct str payload, struct err *ret, struct str *ret_type);
+
+/* ---- instance_call.c ---- */
+void instance_call_setup(struct instance *instance, unsigned concurrency);
+void instance_call_teardown(struct instance *instance) ON_LOOP;
+/* ANSWER…, ERROR and LOG. */
+void instance_call_on_frame(struct instance *instance, const struct channel_frame *frame) ON_LOOP;
+bool instance_call_is_there(const struct instance *instance, uint64_t number);
+/* Takes it out and tells it; the instance goes on, or is ended when it may still be at work. */
+void instance_call_fail(
+	struct instance_call *call, const struct err *reason, struct str trace) ON_LOOP;
+void instance_call_break_off(struct instance_call *call, const struct err *reason) ON_LOOP;
+
+/* ---- instance_log.c ---- */
+int instance_log_open(struct instance *instance, int ret_write_ends[2], struct err *err) ON_LOOP;
+void instance_log_close(struct instance *instance) ON_LOOP;
+void instance_log_drain(struct instance *instance) ON_LOOP; /* reads what is there now */
+void instance_log_resume(struct instance *instance) ON_LOOP;
+/* Counts, cuts and hands on what a call printed; the call may be over afterwards. */
+void instance_log_give(struct instance_call *call, bool is_stderr, struct str bytes) ON_LOOP;
+void instance_log_boot(struct instance *instance, struct str bytes) ON_LOOP;
+
+#endif
