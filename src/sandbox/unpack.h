@@ -13,6 +13,16 @@
  * ("main.py/../../etc: the path has '..'"). A tree has folders (0755), files (0644, 0755 where the
  * owner may execute) and symlinks that stay inside; nothing else, and nothing outside of /out.
  *
+ * When the tree is whole, descriptor 1 gets a report on what a build goes by: the files at the top
+ * of the tree that say which dependencies there are, and whether they came along. Nobody outside
+ * of a sandbox reads a tree.
+ *
+ *	file package.json 9f86d08…0a08 1042\n      each of UNPACK_MANIFESTS that is a file there: its
+ *	                                           SHA-256 and its size
+ *	text package.json 1042\n<the bytes>\n     behind it, of package.json and requirements.txt, if
+ *	                                           it has at most UNPACK_TEXT_MAX bytes
+ *	folder node_modules\n                      if there is a folder of that name
+ *
  * $MAYFLY_UNPACK_OUT replaces /out where the program runs outside of a sandbox, in tests.
  */
 #ifndef MAYFLY_SANDBOX_UNPACK_H
@@ -25,5 +35,10 @@
 #define UNPACK_DEPTH_MAX       32u   /* components of a path */
 #define UNPACK_NAME_MAX        255u  /* bytes of a component */
 #define UNPACK_RATIO_MAX       200u  /* unpacked bytes per packed byte, above the first 8 MiB */
+
+
+#define UNPACK_MANIFESTS                                                                           \
+	"package.json", "package-lock.json", "npm-shrinkwrap.json", ".npmrc", "requirements.txt"
+#define UNPACK_TEXT_MAX 65536u
 
 #endif
