@@ -36,7 +36,6 @@
 #define UNPACK_NAME_MAX        255u  /* bytes of a component */
 #define UNPACK_RATIO_MAX       200u  /* unpacked bytes per packed byte, above the first 8 MiB */
 
-
 #define UNPACK_MANIFESTS                                                                           \
 	"package.json", "package-lock.json", "npm-shrinkwrap.json", ".npmrc", "requirements.txt"
 #define UNPACK_TEXT_MAX 65536u
