@@ -120,6 +120,14 @@ http_is_authority(struct str text)
 	return true;
 }
 
+bool
+http_has_port(struct str authority)
+{
+	size_t n = authority.len ? http_host_len(authority) : 0;
+
+	return n + 1 < authority.len;
+}
+
 /* The registry "HTTP Status Codes" of IANA, without the entries that say unused. */
 const char *
 http_reason(int status)

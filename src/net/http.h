@@ -40,6 +40,7 @@ bool http_is_value(struct str text);
 
 /* "host" or "host:port" (RFC 3986 3.2, without user information), not empty. */
 bool http_is_authority(struct str text);
+bool http_has_port(struct str authority);
 
 /* "OK" for 200; "" for a status without a registered phrase. */
 const char *http_reason(int status);

@@ -397,10 +397,24 @@ http1_take_absolute(struct http1_head *head, struct err *err)
 	if (!http_is_authority(head->authority))
 		return err_set(err, ERR_INVALID, "the request target has no valid host");
 	head->target = str_n(rest.at + n, rest.len - n);
+	head->is_absolute = true;
 	if (n == rest.len)
 		head->target = STR("/");
 	else if (rest.at[n] == '?')
 		return err_set(err, ERR_INVALID, "the request target has no path");
+	return 0;
+}
+
+/* "host:port" alone (RFC 9112 3.2.3). */
+static int
+http1_take_connect(struct http1_head *head, struct err *err)
+{
+	if (!head->limits.takes_connect)
+		return err_set(err, ERR_METHOD, "this server is no proxy");
+	if (!http_is_authority(head->target) || !http_has_port(head->target))
+		return err_set(err, ERR_INVALID, "the request target is not a host with a port");
+	head->authority = head->target;
+	head->path = head->query = STR_NONE;
 	return 0;
 }
 
@@ -410,7 +424,7 @@ http1_take_target(struct http1_head *head, struct err *err)
 	int rc = 0;
 
 	if (str_eq(head->method, STR("CONNECT")))
-		return err_set(err, ERR_METHOD, "this server is no proxy");
+		return http1_take_connect(head, err);
 	if (head->target.at[0] != '/' &&
 		!(str_eq(head->target, STR("*")) && str_eq(head->method, STR("OPTIONS"))))
 		rc = http1_take_absolute(head, err);
@@ -433,6 +447,7 @@ http1_finish(struct http1_head *head, struct err *err)
 	head->content_length = 0;
 	head->is_keep_alive = head->minor > 0;
 	head->expects_continue = false;
+	head->is_absolute = false;
 	for (size_t i = 0; i < head->n_fields; i++) {
 		const struct http1_field *field = &head->fields[i];
 

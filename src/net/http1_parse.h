@@ -22,6 +22,7 @@ struct http1_limits {
 	size_t block_bytes;  /* request line and header fields together, with their line ends */
 	size_t target_bytes; /* 414 beyond */
 	unsigned n_headers;
+	bool takes_connect; /* CONNECT is for proxies alone: 405 without */
 };
 
 /* A field's place in `bytes`, valid while they grow. */
@@ -45,6 +46,7 @@ struct http1_head {
 
 	/* what it says, set when it is complete */
 	struct str method, target, path, query, authority;
+	bool is_absolute; /* the target had a scheme and an authority */
 	enum http1_body body;
 	uint64_t content_length; /* of HTTP1_BODY_LENGTH */
 	bool is_keep_alive;
