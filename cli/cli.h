@@ -52,9 +52,9 @@ void cli_context_done(struct cli *cli);
 		"help", no_argument, NULL, 'h'                                                     \
 	}
 
-/* getopt_long with these handled inside: gives the next option of the command's own, -1 at the
+/* getopt_long with these handled inside: gives the next option of the command's own, CLI_END at the
  * end, CLI_HELP when help was printed (the command returns 0), or an error code. */
-enum { CLI_END = -1, CLI_HELP = -1000 };
+enum { CLI_END = -1000, CLI_HELP = -1001 };
 int cli_option(struct cli *cli, int argc, char **argv, const char *short_options,
 	const struct option *options, struct err *err);
 

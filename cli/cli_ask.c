@@ -45,7 +45,7 @@ cli_ask(struct cli *cli, const char *method, const char *path, const json_t *bod
 	static const char *const headers[] = {"Content-Type: application/json", NULL};
 	OWN(buf) struct buf text = BUF_INIT;
 	struct http_client_answer answer = {0};
-	struct http_client *client;
+	struct http_client *client = NULL;
 	int rc = cli_client(cli, &client, err);
 
 	if (rc < 0)

@@ -62,10 +62,9 @@ take_file(struct cli *cli, struct err *err)
 {
 	const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
 	OWN(mem)
-	char *path =
-		config && *config
-			? mem_printf("%s/mayfly/client.conf", config)
-			: mem_printf("%s/.config/mayfly/client.conf", home ? home : "/nonexistent");
+	char *path = config && *config ? mem_printf("%s/mayfly/client.conf", config)
+				       : mem_printf("%s/.config/mayfly/client.conf",
+						 home ? home : "/nonexistent");
 	OWN(buf) struct buf text = BUF_INIT;
 
 	if (access(path, F_OK) < 0)

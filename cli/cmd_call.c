@@ -125,7 +125,7 @@ send_call(struct cli *cli, struct call *call, struct http_client_answer *answer,
 {
 	bool is_direct = !call->method && !call->path && !call->n_headers;
 	OWN(mem) char *path = NULL;
-	struct http_client *client;
+	struct http_client *client = NULL;
 	int rc = cli_client(cli, &client, err);
 
 	if (rc == 0 && is_direct) {

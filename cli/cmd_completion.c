@@ -23,19 +23,21 @@ add_flags(struct buf *out, const char *help)
 	}
 }
 
-static void
-add_names(struct buf *out)
+static char *
+command_names(void)
 {
+	struct buf out = BUF_INIT;
+
 	for (const struct cli_command *command = cli_commands; command->name; command++)
-		buf_printf(out, "%s ", command->name);
+		buf_printf(&out, "%s ", command->name);
+	return buf_take(&out, NULL);
 }
 
 static void
 print_bash(void)
 {
-	OWN(buf) struct buf names = BUF_INIT;
+	OWN(mem) char *names = command_names();
 
-	add_names(&names);
 	printf("# bash completion for mayfly\n"
 	       "_mayfly() {\n"
 	       "\tlocal word=${COMP_WORDS[COMP_CWORD]} flags='--url --org --token-file --json "
@@ -44,7 +46,7 @@ print_bash(void)
 	       "\t\tCOMPREPLY=($(compgen -W '%s' -- \"$word\")); return\n"
 	       "\tfi\n"
 	       "\tcase ${COMP_WORDS[1]} in\n",
-		names.at);
+		names);
 	for (const struct cli_command *command = cli_commands; command->name; command++) {
 		OWN(buf) struct buf flags = BUF_INIT;
 
@@ -67,7 +69,7 @@ print_bash(void)
 	       "\tesac\n"
 	       "}\n"
 	       "complete -F _mayfly mayfly\n",
-		names.at);
+		names);
 }
 
 static void

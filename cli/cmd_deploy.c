@@ -278,7 +278,7 @@ upload_source(struct deploy *deploy, struct err *err)
 	static const char *const headers[] = {"Content-Type: application/octet-stream", NULL};
 	OWN(file) FILE *source = NULL;
 	struct http_client_answer answer = {0};
-	struct http_client *client;
+	struct http_client *client = NULL;
 	struct stat st;
 	int rc = open_source(deploy, &source, err);
 

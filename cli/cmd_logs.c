@@ -79,7 +79,7 @@ follow(struct cli *cli, const char *function, struct err *err)
 	OWN(buf) struct buf error_body = BUF_INIT;
 	OWN(mem)
 	char *path = cli_path("/v1/orgs/%s/functions/%s/logs?follow=true", cli->org, function);
-	struct http_client *client;
+	struct http_client *client = NULL;
 	int status = 0, rc = cli_client(cli, &client, err);
 
 	if (rc == 0)
