@@ -21,24 +21,24 @@
 
 /* Where a build's program and its dependencies are: see runtimes/node/build.js. */
 struct language_build {
-	const struct root_plan *root;       /* the root that a build runs in */
-	const char *const *command;         /* argv inside it, NULL-terminated */
-	const char *const *manifests;       /* files that ask for a build when the source has one of
-	                                       them at its top, NULL-terminated; each that is there is
-	                                       a part of the key of the cache */
+	const struct root_plan *root; /* the root that a build runs in */
+	const char *const *command;   /* argv inside it, NULL-terminated */
+	const char *const *manifests; /* files that ask for a build when the source has one of
+					 them at its top, NULL-terminated; each that is there is
+					 a part of the key of the cache */
 };
 
 struct language {
-	char name[32];                /* "node20", "python3.11", "exec", "native" */
-	char family[16];              /* "node", "python", "exec", "native" */
-	char version[32];             /* "20.20.2"; mayfly's own for exec and native */
-	char path[256];               /* of the interpreter on the host, "" for exec and native */
-	const char *handler;          /* default of MAYFLY_HANDLER; "" lets the runtime find it */
-	const char *file;             /* name that inline code gets: "index.js" */
-	const char *const *command;   /* argv inside the root, NULL-terminated: MAYFLY_COMMAND_0 … */
-	const struct root_plan *root; /* of its instances */
+	char name[32];              /* "node20", "python3.11", "exec", "native" */
+	char family[16];            /* "node", "python", "exec", "native" */
+	char version[32];           /* "20.20.2"; mayfly's own for exec and native */
+	char path[256];             /* of the interpreter on the host, "" for exec and native */
+	const char *handler;        /* default of MAYFLY_HANDLER; "" lets the runtime find it */
+	const char *file;           /* name that inline code gets: "index.js" */
+	const char *const *command; /* argv inside the root, NULL-terminated: MAYFLY_COMMAND_0 … */
+	const struct root_plan *root;       /* of its instances */
 	const struct language_build *build; /* NULL: no dependencies are installed */
-	uint32_t memory_floor_mib;    /* what it needs to start at all */
+	uint32_t memory_floor_mib;          /* what it needs to start at all */
 };
 
 /* Looks through $PATH, /usr/bin, /usr/local/bin, /opt/<any>/bin and the NULL-terminated `folders`

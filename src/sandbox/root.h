@@ -21,6 +21,8 @@ struct root_plan {
 	                              found and added), files and whole folders */
 	const char *const *links;  /* NULL-terminated "path=target" symlinks inside, may be NULL */
 	const char *shim;          /* folder that becomes /runtime, NULL for none */
+	const char *const *programs; /* NULL-terminated host paths of mayfly's own programs that stand
+	                              in /runtime under their names, may be NULL */
 };
 
 struct root {
