@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$1
 bin=$build/bin
-programs=(mayfly mayfly-daemon mayfly-spawner mayfly-init mayfly-unpack mayfly-exec mayfly-lambda)
+programs=(mayfly mayfly-daemon mayfly-spawner mayfly-init mayfly-unpack mayfly-pack mayfly-exec mayfly-lambda)
 
 mkdir -p "$bin"
 for program in "${programs[@]}"; do
