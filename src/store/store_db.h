@@ -19,6 +19,8 @@
 
 #define STORE_STATEMENTS 128 /* places in the statement cache; a power of two */
 
+struct store;
+
 struct store_statement {
 	const char *sql;    /* borrowed, static */
 	sqlite3_stmt *stmt; /* owned */
@@ -73,10 +75,11 @@ int store_migrate(sqlite3 *sqlite, const char *const *steps, int n_steps, struct
 extern const char *const store_migrate_steps[];
 extern const int store_migrate_n_steps;
 
+/* Of the store's blobs folder, borrowed; it does not change while the store is open. Any thread. */
+int store_blobs_fd(const struct store *store);
+
 /* Makes <data_dir>/blobs and removes what a crash left half written. */
 int blob_start(struct store_db *db, const char *data_dir, struct err *err);
-int blob_open_at(
-	int blobs_fd, const char *digest, int *ret_fd, uint64_t *ret_size, struct err *err);
 /* After a commit: removes what blob_sweep() found, if still no row names it. */
 void blob_swept(struct store_db *db);
 
