@@ -223,7 +223,7 @@ blob_put_fd(struct store_db *db, int fd, uint64_t max, char ret_digest[static ID
 /* ---- open ---- */
 
 int
-blob_open(struct store *store, const char *digest, int *ret_fd, uint64_t *ret_size, struct err *err)
+blob_open_at(int blobs_fd, const char *digest, int *ret_fd, uint64_t *ret_size, struct err *err)
 {
 	OWN(fd) int fd = -1;
 	char path[BLOB_PATH_SIZE];
@@ -232,7 +232,7 @@ blob_open(struct store *store, const char *digest, int *ret_fd, uint64_t *ret_si
 	if (!id_is_sha256(str_of(digest)))
 		return err_set(err, ERR_INVALID, "a blob is named by a SHA-256 of 64 hex digits");
 	blob_path(digest, path);
-	fd = openat(store_blobs_fd(store), path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(blobs_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return err_set(err, ERR_NOT_FOUND, "there is no blob %s", digest);
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -240,6 +240,12 @@ blob_open(struct store *store, const char *digest, int *ret_fd, uint64_t *ret_si
 	*ret_fd = take_fd(&fd);
 	*ret_size = st.st_size;
 	return 0;
+}
+
+int
+blob_open(struct store *store, const char *digest, int *ret_fd, uint64_t *ret_size, struct err *err)
+{
+	return blob_open_at(store_blobs_fd(store), digest, ret_fd, ret_size, err);
 }
 
 /* ---- sweep ---- */

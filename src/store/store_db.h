@@ -80,6 +80,8 @@ int store_blobs_fd(const struct store *store);
 
 /* Makes <data_dir>/blobs and removes what a crash left half written. */
 int blob_start(struct store_db *db, const char *data_dir, struct err *err);
+int blob_open_at(
+	int blobs_fd, const char *digest, int *ret_fd, uint64_t *ret_size, struct err *err);
 /* After a commit: removes what blob_sweep() found, if still no row names it. */
 void blob_swept(struct store_db *db);
 
