@@ -155,9 +155,8 @@ proxy_note_refused(struct proxy *proxy, const char *destination)
 
 	if (len + more > PROXY_REFUSED_MAX || strstr(proxy->refused, destination))
 		return;
-	if (len)
-		strcat(proxy->refused, ", ");
-	strcat(proxy->refused, destination);
+	snprintf(proxy->refused + len, sizeof(proxy->refused) - len, "%s%s", len ? ", " : "",
+		destination);
 }
 
 static bool

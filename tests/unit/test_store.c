@@ -102,7 +102,7 @@ struct making {
 	int fails_with; /* after the org was inserted */
 	sem_t *waits;   /* before it works */
 	bool is_done;
-	char *order; /* the names in the order of done() */
+	struct buf *order; /* the names in the order of done(); borrowed */
 };
 
 static int
@@ -128,7 +128,7 @@ made_org(struct store_message *message)
 
 	making->is_done = true;
 	if (making->order)
-		strcat(making->order, making->name);
+		buf_add_text(making->order, making->name);
 }
 
 static struct making
@@ -201,13 +201,13 @@ messages_that_wait_together_share_a_commit_and_keep_their_order(void **state)
 	OWN(fixture) struct fixture *fixture = fixture_open();
 	struct making all[10];
 	struct store_stats stats;
-	char order[100] = "";
+	OWN(buf) struct buf order = BUF_INIT;
 	sem_t sem;
 
 	sem_init(&sem, 0, 0);
 	for (int i = 0; i < 10; i++) {
 		all[i] = making_of((char[]){'a' + i, '\0'});
-		all[i].order = order;
+		all[i].order = &order;
 		all[i].waits = i ? NULL : &sem;
 		store_ask(fixture->store, &all[i].message);
 	}
@@ -215,7 +215,7 @@ messages_that_wait_together_share_a_commit_and_keep_their_order(void **state)
 	assert_int_equal(stats.n_waiting, 10);
 	sem_post(&sem);
 	run_done(fixture, 10);
-	assert_string_equal(order, "abcdefghij");
+	assert_string_equal(order.at, "abcdefghij");
 	store_stats(fixture->store, &stats);
 	assert_int_equal(stats.n_messages, 10);
 	assert_int_equal(stats.n_waiting, 0);
@@ -234,17 +234,17 @@ a_lazy_message_goes_with_the_next_that_is_not(void **state)
 		OWN(fixture) struct fixture *fixture = fixture_open();
 		struct making lazy = making_of("lazy"), eager = making_of("eager");
 		struct store_stats stats;
-		char order[100] = "";
+		OWN(buf) struct buf order = BUF_INIT;
 
 		lazy.message.is_lazy = true;
-		lazy.order = eager.order = order;
+		lazy.order = eager.order = &order;
 		begin_us = clock_mono_us();
 		store_ask(fixture->store, &lazy.message);
 		store_ask(fixture->store, &eager.message);
 		asked_us = clock_mono_us() - begin_us;
 		run_done(fixture, 2);
 		store_stats(fixture->store, &stats);
-		assert_string_equal(order, "lazyeager");
+		assert_string_equal(order.at, "lazyeager");
 		if (asked_us < 100000)
 			assert_int_equal(stats.n_commits, 1);
 	} while (asked_us >= 100000);
