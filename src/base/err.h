@@ -27,6 +27,7 @@
 	X(METHOD, "method_not_allowed", 405, 2, CALLER)                                            \
 	X(REQUEST_TIMEOUT, "request_timeout", 408, 1, CALLER)                                      \
 	X(CONFLICT, "conflict", 409, 5, CALLER)                                                    \
+	X(PRECONDITION, "precondition_failed", 412, 5, CALLER)                                     \
 	X(TOO_LARGE, "request_too_large", 413, 2, CALLER)                                          \
 	X(URI_TOO_LONG, "uri_too_long", 414, 2, CALLER)                                            \
 	X(MEDIA_TYPE, "unsupported_media_type", 415, 2, CALLER)                                    \

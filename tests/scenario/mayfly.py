@@ -224,7 +224,7 @@ class Org:
         """The lines of a call, joined."""
         self.record(call_id)
         answer = self.client.get(f'{self.path}/calls/{call_id}/logs').expect(200)
-        return '\n'.join(line['message'] for line in answer.json()['lines'])
+        return '\n'.join(line['text'] for line in answer.json()['lines'])
 
     def delete(self):
         self.daemon.provider().delete(self.path).expect(204)
@@ -323,7 +323,7 @@ class Daemon:
     def metrics(self):
         """{'name{label="x"}': value} of /metrics."""
         out = {}
-        for line in self.client().get('/metrics').expect(200).text.splitlines():
+        for line in self.provider().get('/metrics').expect(200).text.splitlines():
             if line and not line.startswith('#'):
                 key, value = line.rsplit(' ', 1)
                 out[key] = float(value)

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/api_nouns.h"
+#include "domain/call.h"
+#include "domain/record.h"
+
+#define API_CALL_PAGE     50
+#define API_CALL_MAX_PAGE 1000
+
+/* ---- list ---- */
+
+struct api_call_filter {
+	char function[API_ROUTE_PARAM_SIZE], code[32], before[ID_ULID_SIZE];
+	bool is_failed;
+	uint64_t n;
+};
+
+static int
+api_call_read_filter(struct api_request *request, struct api_call_filter *ret, struct err *err)
+{
+	static const char *const known[] = {"function", "code", "failed", "before", "n", NULL};
+	bool has_before, is_found;
+	int rc = api_query_check(request, known, err);
+
+	if (rc == 0)
+		rc = api_query_str(
+			request, "function", ret->function, sizeof(ret->function), &is_found, err);
+	if (rc == 0)
+		rc = api_query_str(request, "code", ret->code, sizeof(ret->code), &is_found, err);
+	if (rc == 0)
+		rc = api_query_str(
+			request, "before", ret->before, sizeof(ret->before), &has_before, err);
+	if (rc == 0)
+		rc = api_query_bool(request, "failed", &ret->is_failed, err);
+	if (rc == 0)
+		rc = api_query_u64(request, "n", 1, API_CALL_MAX_PAGE, &ret->n, err);
+	if (rc == 0 && has_before && !id_is_ulid(str_of(ret->before)))
+		rc = err_field(err, ERR_INVALID, "before", "before must be the id of a call");
+	return rc;
+}
+
+/* A page that is full may have another behind it, from its last id on. */
+static void
+api_call_on_list(int code, const json_t *json, const struct err *err, void *arg)
+{
+	struct api_request *request = arg;
+	const uint64_t *n = request->user;
+	json_t *copy = json_array(), *call;
+	const char *next = NULL;
+	size_t i;
+
+	thread_on_loop();
+	json_array_foreach (json, i, call) {
+		call = json_copy(call);
+		json_object_set_new(call, "state", json_string("done"));
+		json_array_append_new(copy, call);
+		if (i + 1 == *n)
+			next = json_string_value(json_object_get(call, "id"));
+	}
+	free(request->user);
+	if (code < 0) {
+		json_decref(copy);
+		api_answer_error(request, err);
+		return;
+	}
+	api_answer_json(request, 200, json_pack("{s:s?, s:o}", "next", next, "calls", copy));
+}
+
+void
+api_call_list(struct api_request *request)
+{
+	bool has_function = strstr(request->route->path, "{function}");
+	struct api_call_filter filter = {.n = API_CALL_PAGE};
+	struct err err = {0};
+	uint64_t *n;
+
+	if (has_function ? !api_request_function(request) : !api_request_org(request))
+		return;
+	if (api_call_read_filter(request, &filter, &err) < 0) {
+		api_answer_error(request, &err);
+		return;
+	}
+	if (has_function)
+		snprintf(filter.function, sizeof(filter.function), "%s", request->params[1]);
+	const struct row_call_query query = {
+		.org = request->params[0],
+		.function = filter.function[0] ? filter.function : NULL,
+		.code = filter.code[0] ? filter.code : NULL,
+		.before = filter.before[0] ? filter.before : NULL,
+		.is_failed_only = filter.is_failed,
+		.n = (unsigned)filter.n,
+	};
+
+	n = mem_new(sizeof(*n));
+	*n = filter.n;
+	request->user = n;
+	record_list(request->api->domain->records, &query, api_call_on_list, request);
+}
+
+/* ---- one ---- */
+
+static bool
+api_call_has_id(struct api_request *request) ON_LOOP
+{
+	struct err err = {0};
+
+	if (!api_request_org(request))
+		return false;
+	if (id_is_ulid(str_of(request->params[1])))
+		return true;
+	err_set(&err, ERR_NOT_FOUND, "there is no call %s", request->params[1]);
+	api_answer_error(request, &err);
+	return false;
+}
+
+static struct call *
+api_call_running(const struct api_request *request)
+{
+	return call_find(
+		request->api->domain, str_of(request->params[0]), str_of(request->params[1]));
+}
+
+static void
+api_call_on_record(int code, const json_t *json, const struct err *err, void *arg)
+{
+	struct api_request *request = arg;
+	json_t *call;
+
+	thread_on_loop();
+	if (code < 0) {
+		api_answer_error(request, err);
+		return;
+	}
+	call = json_copy((json_t *)json);
+	json_object_set_new(call, "state", json_string("done"));
+	api_answer_json(request, 200, call);
+}
+
+void
+api_call_show(struct api_request *request)
+{
+	if (!api_call_has_id(request))
+		return;
+	if (api_call_running(request))
+		api_answer_json(request, 200,
+			json_pack("{s:s, s:s, s:s}", "id", request->params[1], "org",
+				request->params[0], "state", "running"));
+	else
+		record_get(request->api->domain->records, str_of(request->params[0]),
+			str_of(request->params[1]), api_call_on_record, request);
+}
+
+void
+api_call_cancel(struct api_request *request)
+{
+	struct err err = {0};
+	struct call *call;
+
+	if (!api_call_has_id(request))
+		return;
+	call = api_call_running(request);
+	if (!call) {
+		err_set(&err, ERR_NOT_FOUND, "call %s is not in flight", request->params[1]);
+		api_answer_error(request, &err);
+		return;
+	}
+	json_t *answer = json_pack("{s:s, s:s, s:s}", "id", request->params[1], "org",
+		request->params[0], "state", "cancelled");
+
+	call_cancel(call);
+	api_answer_json(request, 200, answer);
+}
+
+static void
+api_call_on_logs(int code, const json_t *json, const struct err *err, void *arg)
+{
+	struct api_request *request = arg;
+	json_t *lines;
+
+	thread_on_loop();
+	if (code < 0) {
+		api_answer_error(request, err);
+		return;
+	}
+	lines = json_array();
+	api_log_lines(json, lines);
+	api_answer_json(request, 200,
+		json_pack("{s:o, s:b}", "lines", lines, "is_truncated",
+			json_is_true(json_object_get(json, "log_truncated"))));
+}
+
+void
+api_call_logs(struct api_request *request)
+{
+	if (api_call_has_id(request))
+		record_get(request->api->domain->records, str_of(request->params[0]),
+			str_of(request->params[1]), api_call_on_logs, request);
+}

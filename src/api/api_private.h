@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api_private - the state that the files of this room share. ON_LOOP.
+ */
+#ifndef MAYFLY_API_API_PRIVATE_H
+#define MAYFLY_API_API_PRIVATE_H
+
+#include "api/api.h"
+#include "api/api_event.h"
+#include "base/list.h"
+#include "base/map.h"
+
+/* A request that waits for something without an end of its own: api_stop() ends it. The struct
+ * stands inside its owner, which takes it out of the list when it ends. */
+struct api_waiter {
+	struct list link; /* in api.waiters */
+	void (*stop)(struct api_waiter *waiter);
+};
+
+struct api {
+	struct domain *domain;                 /* borrowed */
+	const struct doctor_finding *findings; /* borrowed */
+	size_t n_findings;
+	bool is_metrics_open;
+	const struct http_server *server; /* borrowed */
+	struct http_handler handler;
+	const char *not_ready;      /* NULL when ready */
+	struct buf openapi;         /* owned: the document */
+	struct map uploads;         /* "org/digest" → struct api_upload, owned: api_code.c */
+	struct list uploads_by_age; /* of struct api_upload, oldest first */
+	struct list waiters;        /* of struct api_waiter */
+	struct list spare_invokes;  /* of struct api_invoke, owned: api_invoke.c */
+	unsigned n_spare_invokes;
+	struct api_event_clock clock;
+	struct buf path, event; /* owned: what a call by route is made with, used again */
+	uint64_t started_ms;
+};
+
+#endif

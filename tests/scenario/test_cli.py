@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, typed as its users type it, against a real daemon."""
+import json
+import os
+import signal
+import subprocess
+import zipfile
+
+import pytest
+
+import mayfly
+
+
+@pytest.fixture
+def shell(daemon, org, tmp_path):
+    """shell('deploy', 'hello', …) in an empty folder, as a developer of a new org."""
+    env = {'MAYFLY_URL': f'http://{daemon.address}', 'MAYFLY_ORG': org.name,
+           'MAYFLY_TOKEN': org.client.token, 'HOME': str(tmp_path)}
+
+    def run(*args, expect=0, env_more=None, **kwargs):
+        done = mayfly.run('mayfly', *args, env={**env, **(env_more or {})}, cwd=tmp_path,
+                          **kwargs)
+        assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+        return done
+    run.env, run.folder = env, tmp_path
+    return run
+
+
+def test_the_first_three_commands_work_as_the_readme_types_them(shell):
+    shell('init', '--runtime', 'node', 'hello')
+    deployed = shell('deploy', 'hello')
+    assert f"/api/org/{shell.env['MAYFLY_ORG']}/hello" in deployed.stdout
+    called = shell('call', 'hello', '-d', '{"name":"Ada"}')
+    assert json.loads(called.stdout) == {'hello': 'Ada'}
+
+
+@pytest.mark.parametrize('runtime', ['node', 'python', 'exec'])
+def test_every_starter_deploys_and_answers(shell, runtime):
+    shell('init', '-r', runtime, 'first')
+    shell('deploy', 'first')
+    assert 'hello' in shell('call', 'first', '-d', '{"name":"Ada"}').stdout
+
+
+def test_init_keeps_what_is_there(shell):
+    shell('init', 'hello')
+    again = shell('init', 'hello', expect=5)
+    assert 'there already' in again.stderr
+
+
+def test_init_names_the_rule_of_a_name(shell):
+    assert 'name' in shell('init', 'No_Good', expect=2).stderr
+
+
+def test_a_single_file_an_archive_and_a_folder_deploy_alike(shell):
+    source = "exports.handler = async () => 'same';\n"
+    (shell.folder / 'one.js').write_text(source)
+    with zipfile.ZipFile(shell.folder / 'two.zip', 'w') as out:
+        out.writestr('index.js', source)
+    (shell.folder / 'three').mkdir()
+    (shell.folder / 'three' / 'index.js').write_text(source)
+    shell('deploy', '--runtime', 'node', 'one.js')
+    shell('deploy', '--runtime', 'node', 'two.zip')
+    shell('deploy', '--runtime', 'node', 'three')
+    for name in ('one', 'two', 'three'):
+        assert json.loads(shell('call', name).stdout) == 'same'
+
+
+def test_flags_win_over_the_manifest(shell):
+    folder = shell.folder / 'job'
+    folder.mkdir()
+    (folder / 'index.js').write_text('exports.handler = async () => process.env;\n')
+    (folder / 'mayfly.json').write_text(json.dumps(
+        {'name': 'job', 'runtime': 'node', 'environment': {'A': '1', 'B': '2'},
+         'limits': {'memory_mib': 128}}))
+    shell('deploy', '--env', 'B=3', '--limit', 'timeout_ms=5000', 'job')
+    environment = json.loads(shell('call', 'job').stdout)
+    assert (environment['A'], environment['B']) == ('1', '3')
+    shown = json.loads(shell('show', 'job', '--json').stdout)
+    assert shown['limits']['memory_mib'] == 128 and shown['limits']['timeout_ms'] == 5000
+
+
+def test_a_failed_deploy_says_file_and_line_and_exits_7(shell):
+    (shell.folder / 'broken.js').write_text('exports.handler = async () => {\n  return (;\n};\n')
+    failed = shell('deploy', 'broken.js', expect=7)
+    assert 'broken.js:2' in failed.stderr and 'SyntaxError' in failed.stderr
+
+
+def test_a_failed_update_leaves_the_old_version_serving(shell):
+    (shell.folder / 'f.js').write_text("exports.handler = async () => 'old';\n")
+    shell('deploy', 'f.js')
+    (shell.folder / 'f.js').write_text('exports.nothing = 1;\n')
+    assert 'handler' in shell('deploy', 'f.js', expect=7).stderr
+    assert json.loads(shell('call', 'f').stdout) == 'old'
+
+
+def test_update_and_rollback(shell):
+    for text in ('one', 'two'):
+        (shell.folder / 'f.js').write_text(f"exports.handler = async () => '{text}';\n")
+        shell('deploy', 'f.js')
+    assert json.loads(shell('call', 'f').stdout) == 'two'
+    assert 'version 1' in shell('rollback', 'f').stdout
+    assert json.loads(shell('call', 'f').stdout) == 'one'
+    shell('rollback', 'f', '2')
+    assert json.loads(shell('call', 'f').stdout) == 'two'
+    assert shell('rollback', 'f', '9', expect=4).stderr
+
+
+def test_a_failing_call_exits_7_with_the_functions_words(shell):
+    (shell.folder / 'bad.js').write_text(
+        "exports.handler = async () => { throw new Error('my own words'); };\n")
+    shell('deploy', 'bad.js')
+    failed = shell('call', 'bad', expect=7)
+    assert 'my own words' in failed.stderr and failed.stdout == ''
+
+
+def test_an_answer_of_500_that_the_function_chose_is_an_answer(shell):
+    (shell.folder / 'chose.js').write_text(
+        "exports.handler = async () => ({ statusCode: 500, body: 'chosen' });\n")
+    shell('deploy', 'chose.js')
+    assert 'chosen' in shell('call', '-X', 'GET', 'chose').stdout
+
+
+def test_call_verbose_tells_what_it_used(shell):
+    shell('init', 'hello')
+    shell('deploy', 'hello')
+    told = shell('call', '-v', 'hello').stderr
+    assert 'wall' in told and 'CPU' in told and 'call 01' in told
+
+
+def test_logs_show_what_was_printed_and_follow_goes_on(shell):
+    (shell.folder / 'loud.js').write_text(
+        "exports.handler = async (event) => { console.log('said ' + event); };\n")
+    shell('deploy', 'loud.js')
+    shell('call', 'loud', '-d', '"first"')
+    assert 'said first' in shell('logs', 'loud').stdout
+    follower = subprocess.Popen([str(mayfly.BIN / 'mayfly'), 'logs', '-f', 'loud'],
+                                env={**os.environ, **shell.env}, stdout=subprocess.PIPE, text=True)
+    try:
+        assert 'said first' in follower.stdout.readline()
+        shell('call', 'loud', '-d', '"second"')
+        assert 'said second' in follower.stdout.readline()
+    finally:
+        follower.send_signal(signal.SIGINT)
+        follower.wait(10)
+
+
+def test_calls_lists_shows_and_filters(shell):
+    (shell.folder / 'mixed.js').write_text(
+        "exports.handler = async (event) => { if (event) throw new Error('x'); return 1; };\n")
+    shell('deploy', 'mixed.js')
+    shell('call', 'mixed')
+    shell('call', 'mixed', '-d', 'true', expect=7)
+    every = json.loads(shell('calls', 'mixed', '--json').stdout)
+    failed = json.loads(shell('calls', 'mixed', '--failed', '--json').stdout)
+    assert len(every) == 2 and len(failed) == 1
+    assert failed[0]['code'] == 'function_error'
+    assert 'Error: x' in shell('calls', 'show', failed[0]['id']).stdout
+    assert 'function_error' in shell('calls', '--code', 'function_error', 'mixed').stdout
+
+
+def test_ls_rm_and_not_found(shell):
+    shell('init', 'hello')
+    shell('deploy', 'hello')
+    assert shell('ls', '--names').stdout == 'hello\n'
+    assert 'ready' in shell('ls').stdout
+    shell('rm', 'hello')
+    assert shell('ls', '--names').stdout == ''
+    shell('show', 'hello', expect=4)
+    shell('call', 'hello', expect=4)
+
+
+def test_tokens_are_made_used_and_revoked(shell):
+    made = shell('token', 'create', '--role', 'viewer', 'eyes')
+    secret = made.stdout.strip()
+    assert secret.startswith('mf_')
+    shell('ls', env_more={'MAYFLY_TOKEN': secret})
+    shell('init', 'hello')
+    shell('deploy', 'hello', expect=3, env_more={'MAYFLY_TOKEN': secret})
+    listed = shell('token').stdout
+    assert 'eyes' in listed and secret not in listed
+    token = [one for one in json.loads(shell('token', '--json').stdout) if one['name'] == 'eyes']
+    shell('token', 'rm', token[0]['id'])
+    shell('ls', expect=3, env_more={'MAYFLY_TOKEN': secret})
+
+
+def test_orgs_are_the_providers(shell, daemon):
+    provider = {'MAYFLY_TOKEN': daemon.token()}
+    shell('org', 'create', 'cli-made', env_more=provider)
+    assert 'cli-made' in shell('org', env_more=provider).stdout
+    shell('org', 'create', 'cli-made', expect=5, env_more=provider)
+    shell('org', 'create', 'another', expect=3)
+    shell('org', 'rm', 'cli-made', env_more=provider)
+
+
+def test_runtimes_and_version(shell):
+    names = [one['name'] for one in json.loads(shell('runtimes', '--json').stdout)]
+    assert any(name.startswith('node') for name in names)
+    assert any(name.startswith('python3.') for name in names)
+    assert {'exec', 'native'} <= set(names)
+    version = json.loads(shell('version', '--json').stdout)
+    assert version['version'] == version['daemon']
+
+
+def test_every_command_has_help_and_every_json_is_one_document(shell):
+    overview = shell('help').stdout
+    commands = [line.split()[0] for line in overview.splitlines() if line.startswith('  ')
+                and not line.startswith('  --')]
+    assert {'serve', 'init', 'deploy', 'ls', 'show', 'call', 'logs', 'calls', 'rollback', 'rm',
+            'org', 'token', 'runtimes', 'doctor', 'version', 'completion'} <= set(commands)
+    for command in commands:
+        assert f'usage: mayfly {command}' in shell('help', command).stdout, command
+    for command in ('ls', 'runtimes', 'version', 'token', 'calls'):
+        json.loads(shell(command, '--json').stdout)
+
+
+def test_wrong_use_is_2_and_names_the_way_out(shell):
+    assert '--help' in shell('deploy', expect=2).stderr
+    assert '--help' in shell('deploy', '--bogus', 'x', expect=2).stderr
+    assert 'help' in shell('nonsense', expect=2).stderr
+
+
+def test_no_daemon_is_said_with_its_address(shell):
+    away = shell('ls', expect=6, env_more={'MAYFLY_URL': 'http://127.0.0.1:9'})
+    assert '127.0.0.1:9' in away.stderr
+
+
+def test_a_token_of_this_machine_stays_on_it(shell, daemon):
+    """The bootstrap token is used for a daemon on this machine only."""
+    env = {'MAYFLY_TOKEN': '', 'MAYFLY_DATA_DIR': str(daemon.data_dir)}
+    shell('ls', env_more=env)
+    shell('ls', expect=3, env_more={**env, 'MAYFLY_DATA_DIR': '/nonexistent'})
+
+
+@pytest.mark.parametrize('name', ['bash', 'zsh', 'fish'])
+def test_completion_is_a_script_of_that_shell(shell, name):
+    script = shell('completion', name).stdout
+    assert 'deploy' in script and 'mayfly ls --names' in script
+    if name == 'bash':
+        checked = subprocess.run(['bash', '-c', script + '\nCOMP_WORDS=(mayfly de) COMP_CWORD=1\n'
+                                  '_mayfly; echo "${COMPREPLY[@]}"'],
+                                 capture_output=True, text=True)
+        assert checked.stdout.split() == ['deploy'], checked
+
+
+def test_the_doctor_speaks_without_a_daemon(shell):
+    findings = json.loads(mayfly.run('mayfly', 'doctor', '--json').stdout)['findings']
+    assert all(finding['why'] for finding in findings)
+    assert {'seccomp', 'namespace.user'} <= {finding['name'] for finding in findings}
