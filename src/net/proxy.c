@@ -151,12 +151,14 @@ static void
 proxy_note_refused(struct proxy *proxy, const char *destination)
 {
 	size_t len = strlen(proxy->refused);
-	size_t more = strlen(destination) + (len ? 2 : 0);
+	const char *comma = len ? ", " : "";
+	size_t comma_len = strlen(comma);
+	size_t more = strlen(destination);
 
-	if (len + more > PROXY_REFUSED_MAX || strstr(proxy->refused, destination))
+	if (len + comma_len + more > PROXY_REFUSED_MAX || strstr(proxy->refused, destination))
 		return;
-	snprintf(proxy->refused + len, sizeof(proxy->refused) - len, "%s%s", len ? ", " : "",
-		destination);
+	memcpy(proxy->refused + len, comma, comma_len);
+	memcpy(proxy->refused + len + comma_len, destination, more + 1);
 }
 
 static bool
