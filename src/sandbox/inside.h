@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inside - what the spawner says to the process that becomes a sandbox, and what it hears back.
+ *
+ * Over a SOCK_SEQPACKET pair, descriptor 5 inside, that tenant code never holds: the spawner
+ * sends GO (one byte, the user map is written), then one plan with its descriptors; the process
+ * reports from its steps, and from init once it has become that.
+ */
+#ifndef MAYFLY_SANDBOX_INSIDE_H
+#define MAYFLY_SANDBOX_INSIDE_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "sandbox/spawner.h"
+
+/* Descriptors of mayfly-init; 0 to 4 are the runtime's too. */
+#define INSIDE_CHANNEL 3
+#define INSIDE_OUTPUT  4
+#define INSIDE_CONTROL 5 /* close-on-exec in init */
+#define INSIDE_INIT    6 /* mayfly-init itself, until it is exec'd */
+
+#define INSIDE_UNPACK "/runtime/mayfly-unpack" /* what an UNPACK sandbox runs */
+
+#define INSIDE_USER 1000 /* uid and gid of everything in a sandbox */
+
+#define INSIDE_PROXY_PORT 3128 /* BUILD: where the daemon's proxy listens, on 127.0.0.1 */
+
+enum inside_event {
+	INSIDE_FAILED = 1,   /* a step failed: err */
+	INSIDE_LISTENER = 2, /* BUILD: beside it the listening socket */
+	INSIDE_STARTED = 3,  /* mayfly-init runs */
+	INSIDE_EXITED = 4,   /* the main program ended: status */
+};
+
+struct inside_report {
+	uint32_t event; /* enum inside_event */
+	int32_t status; /* exit status, or -signal */
+	struct err err;
+};
+
+/* Descriptors of a plan; which are there stands in has_fd. Mounts are detached (open_tree(2)). */
+enum inside_fd {
+	INSIDE_FD_ROOT,
+	INSIDE_FD_DEV,
+	INSIDE_FD_CODE, /* /code, of a build /source */
+	INSIDE_FD_DEPS,
+	INSIDE_FD_OUT, /* UNPACK: the new tree, writable */
+	INSIDE_FD_CHANNEL,
+	INSIDE_FD_STDOUT,
+	INSIDE_FD_STDERR,
+	INSIDE_FD_OUTPUT,
+	INSIDE_FDS,
+};
+
+struct inside_plan {
+	uint32_t kind;   /* enum sandbox_kind */
+	uint32_t has_fd; /* bit n: descriptor n (enum inside_fd) is beside the plan */
+	uint32_t deps_are_node_modules; /* 1: over /code/node_modules, else at /deps */
+	uint32_t is_user_shared;        /* 1: the host uid is not this sandbox's own */
+	struct sandbox_limits limits;
+};
+
+#endif

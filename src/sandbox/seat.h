@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * seat - a place for one sandbox: a process of its own namespaces, its user, its cgroup.
+ *
+ *	 seat_make()           seat_use(plan)            its pid 1 is dead       cgroup removed
+ *	 FREE ─────▶ SPARE ─────────────▶ TAKEN ─────────────────▶ ENDING ─────────▶ FREE
+ *	               └──────────────────── it died before ───────▶
+ *
+ * A few spares are made ahead, when nothing else is to do: the network namespace and getting into
+ * a cgroup are the slow parts of a start, and they do not depend on what will run. A spare has
+ * run no tenant code; a seat that has is never used again, only its number is.
+ * Knows nothing of the daemon. mayfly-spawner; one thread.
+ */
+#ifndef MAYFLY_SANDBOX_SEAT_H
+#define MAYFLY_SANDBOX_SEAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/inside.h"
+#include "sandbox/syscall_filter.h"
+
+enum seat_state { SEAT_FREE, SEAT_SPARE, SEAT_TAKEN, SEAT_ENDING };
+
+struct seat {
+	struct list link; /* in spares or ending */
+	enum seat_state state;
+	unsigned index;
+	pid_t pid;   /* of its pid 1, as seen from here */
+	int pidfd;   /* owned */
+	int control; /* owned: to enclose.c, then to mayfly-init */
+	int oom;     /* owned: eventfd, -1 where the kernel kills the whole group */
+
+	/* What the spawner keeps of a sandbox. */
+	uint32_t sandbox; /* the daemon's number */
+	uint32_t kind;    /* enum sandbox_kind */
+	char tree[ID_SHA256_SIZE];
+	int listener; /* owned, -1 for none */
+	bool is_started, was_stopped, has_status;
+	int status;
+	struct err failure;
+	struct sandbox_usage usage;
+};
+
+struct seats {
+	struct cgroup_parent cgroups;
+	struct seat *all; /* owned: n of them; children do not have it, to be born faster */
+	unsigned n, n_used, n_spare, next;
+	struct list spares, ending;
+	uint32_t uid_base;
+	bool is_user_shared;
+	int init; /* owned: the program mayfly-init */
+	int landlock_abi, last_capability;
+	struct syscall_filter filter;
+};
+
+/* Memory for n seats; the fields that follow `ending` are the caller's to fill. */
+int seat_open(struct seats *seats, unsigned n, struct err *err);
+
+/* A new spare, or NULL. ERR_UNAVAILABLE when all seats are in use. */
+struct seat *seat_make(struct seats *seats, struct err *err);
+
+/* Sets limits and sends the plan with its descriptors, which are borrowed. On failure the seat
+ * is to be killed. */
+int seat_use(struct seats *seats, struct seat *seat, const struct inside_plan *plan,
+	const int fds[INSIDE_FDS], struct err *err);
+
+/* Host user of everything on this seat. */
+uid_t seat_uid(const struct seats *seats, const struct seat *seat);
+
+void seat_kill(struct seats *seats, struct seat *seat);
+
+/* Pid 1 is dead, and with it all of the sandbox: reads its status unless init told one, reads the
+ * usage. Moves to ENDING. */
+void seat_died(struct seats *seats, struct seat *seat);
+
+/* Removes the cgroup of an ENDING seat; false while it cannot be yet. Then FREE. */
+bool seat_clear(struct seats *seats, struct seat *seat);
+
+#endif

@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mayfly-spawner - the one process of mayfly that holds privileges: starts sandboxes, watches
+ * them, and tells the daemon how they ended.
+ *
+ *	mayfly-spawner DATA_DIR CGROUP_PARENT N_SANDBOXES UID_BASE LIBEXEC ROOT...
+ *
+ * The daemon is on descriptor 3 (spawner_protocol.h). One thread and one epoll: the daemon's
+ * socket; of each seat its pid 1, its control socket and its OOM event; the children that remove
+ * trees. When the daemon's socket ends every sandbox is killed, every cgroup removed, and this
+ * exits 0.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "base/path.h"
+#include "sandbox/landlock.h"
+#include "sandbox/seat.h"
+#include "sandbox/spawner_protocol.h"
+#include "sandbox/stage.h"
+#include "sandbox/tree.h"
+
+#define MAIN_SPARES       4   /* seats made ahead */
+#define MAIN_REMOVALS_MAX 256 /* trees being removed at one time */
+#define MAIN_EVENTS       64
+#define MAIN_RETRY_MS     2 /* between attempts to remove a cgroup */
+
+enum main_source { MAIN_DAEMON, MAIN_PID, MAIN_CONTROL, MAIN_OOM, MAIN_REMOVAL };
+
+struct main_removal {
+	int pidfd;     /* owned, -1: free */
+	bool is_asked; /* by the daemon, which gets an answer */
+	uint32_t ticket;
+};
+
+static struct {
+	struct seats seats;
+	struct spawner_bounds bounds;
+	struct seat **by_sandbox; /* the seat of each of the daemon's numbers, or NULL */
+	struct main_removal removals[MAIN_REMOVALS_MAX];
+	int epoll;
+	bool is_spare_bad; /* making spares failed: not again before the daemon asks */
+	bool is_over;
+} spawner;
+
+/* Replies. */
+
+static void
+main_reply_with(enum spawner_event event, uint32_t sandbox, struct spawner_reply *reply,
+	const int *fds, size_t n_fds)
+{
+	reply->magic = SPAWNER_MAGIC;
+	reply->event = event;
+	reply->sandbox = sandbox;
+	reply->cgroup = spawner.seats.cgroups.ops ? spawner.seats.cgroups.ops->kind : CGROUP_NONE;
+	if (spawner_protocol_send(SPAWNER_FD, reply, sizeof(*reply), fds, n_fds, 0) < 0)
+		spawner.is_over = true;
+}
+
+static void
+main_reply_failure(enum spawner_event event, uint32_t sandbox, const struct err *failure)
+{
+	struct spawner_reply reply = {.exit.failure = *failure};
+
+	main_reply_with(event, sandbox, &reply, NULL, 0);
+}
+
+static void
+main_reply_started(struct seat *seat)
+{
+	struct spawner_reply reply = {0};
+	struct cgroup_parent *cgroups = &spawner.seats.cgroups;
+	int files[CGROUP_FILES], fds[CGROUP_FILES + 1];
+	size_t n = 0;
+
+	cgroups->ops->files(cgroups, seat->index, files);
+	for (size_t i = 0; i < CGROUP_FILES; i++) {
+		if (files[i] < 0)
+			continue;
+		reply.has_file |= 1u << i;
+		fds[n++] = files[i];
+	}
+	reply.has_listener = seat->listener >= 0;
+	if (reply.has_listener)
+		fds[n] = seat->listener;
+	main_reply_with(SPAWNER_STARTED, seat->sandbox, &reply, fds, n + reply.has_listener);
+	for (size_t i = 0; i < CGROUP_FILES; i++)
+		own_fd(&files[i]);
+	own_fd(&seat->listener);
+	seat->listener = -1;
+}
+
+static void
+main_reply_gone(const struct seat *seat)
+{
+	struct spawner_reply reply = {
+		.exit = {.failure = seat->failure,
+			.was_asked = seat->was_stopped,
+			.status = seat->status,
+			.usage = seat->usage},
+	};
+
+	main_reply_with(SPAWNER_GONE, seat->sandbox, &reply, NULL, 0);
+}
+
+/* Watching. */
+
+static int
+main_watch(int fd, enum main_source source, unsigned index, struct err *err)
+{
+	struct epoll_event event = {
+		.events = EPOLLIN,
+		.data.u64 = (uint64_t)source << 32 | index,
+	};
+
+	if (epoll_ctl(spawner.epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		return err_sys(err, "watching a descriptor");
+	return 0;
+}
+
+static struct seat *
+main_watched(struct seat *seat, struct err *err)
+{
+	if (!seat || main_watch(seat->pidfd, MAIN_PID, seat->index, err) < 0 ||
+		main_watch(seat->control, MAIN_CONTROL, seat->index, err) < 0)
+		return NULL;
+	return seat;
+}
+
+static struct seat *
+main_get_seat(struct err *err)
+{
+	struct seat *seat = list_first(&spawner.seats.spares, struct seat, link);
+
+	if (seat)
+		return seat;
+	seat = seat_make(&spawner.seats, err);
+	if (seat && !main_watched(seat, err))
+		seat_kill(&spawner.seats, seat);
+	return seat;
+}
+
+/* Removal of trees. */
+
+static void
+main_watch_removal(int pidfd, bool is_asked, uint32_t ticket)
+{
+	struct err err = {0};
+
+	for (unsigned i = 0; i < MAIN_REMOVALS_MAX; i++) {
+		struct main_removal *removal = &spawner.removals[i];
+
+		if (removal->pidfd >= 0)
+			continue;
+		*removal = (struct main_removal){pidfd, is_asked, ticket};
+		main_watch(pidfd, MAIN_REMOVAL, i, &err);
+		return;
+	}
+	close(pidfd);
+	if (is_asked)
+		main_reply_failure(SPAWNER_REMOVED, ticket, &err);
+}
+
+static void
+main_on_removal(struct main_removal *removal)
+{
+	siginfo_t how = {0};
+	struct err err = {0};
+
+	if (removal->pidfd < 0 ||
+		waitid(P_PIDFD, (id_t)removal->pidfd, &how, WEXITED | WNOHANG) < 0)
+		return;
+	if (how.si_code != CLD_EXITED || how.si_status != 0)
+		err_set(&err, ERR_SYSTEM, "a tree could not be removed");
+	close(removal->pidfd);
+	removal->pidfd = -1;
+	if (removal->is_asked)
+		main_reply_failure(SPAWNER_REMOVED, removal->ticket, &err);
+}
+
+static void
+main_on_remove(const struct spawner_request *request)
+{
+	char path[TREE_PATH_SIZE];
+	struct err err = {0};
+	int pidfd = -1;
+
+	if (tree_find(request->tree, path, &err) < 0)
+		err = (struct err){0}; /* it is not there: that is what was asked for */
+	else
+		tree_discard(path, &pidfd, &err);
+	if (pidfd < 0)
+		main_reply_failure(SPAWNER_REMOVED, request->sandbox, &err);
+	else
+		main_watch_removal(pidfd, true, request->sandbox);
+}
+
+/* Ends. */
+
+/* The tree of an unpacking sandbox gets its name, or goes. */
+static void
+main_end_tree(struct seat *seat)
+{
+	char path[TREE_PATH_SIZE];
+	struct err err = {0};
+	int pidfd;
+
+	if (seat->kind != SANDBOX_UNPACK)
+		return;
+	if (seat->status == 0 && seat->failure.code == 0 &&
+		tree_finish(seat->index, seat->tree, &seat->failure) < 0)
+		seat->status = 1;
+	snprintf(path, sizeof(path), "/trees/.new-%u", seat->index);
+	if (tree_discard(path, &pidfd, &err) == 0 && pidfd >= 0)
+		main_watch_removal(pidfd, false, 0);
+}
+
+static void
+main_clear(struct seat *seat)
+{
+	bool was_used = seat->sandbox < spawner.bounds.n_sandboxes &&
+			spawner.by_sandbox[seat->sandbox] == seat;
+
+	if (!seat_clear(&spawner.seats, seat))
+		return;
+	if (!was_used)
+		return;
+	spawner.by_sandbox[seat->sandbox] = NULL;
+	main_reply_gone(seat);
+}
+
+static void
+main_clear_all(void)
+{
+	struct seat *seat;
+
+	list_each (&spawner.seats.ending, seat, link)
+		main_clear(seat);
+}
+
+/* Reports of one seat. */
+
+static void
+main_on_report(struct seat *seat, const struct inside_report *report, struct spawner_fds *fds)
+{
+	switch (report->event) {
+	case INSIDE_FAILED:
+		seat->failure = report->err;
+		seat->failure.text[sizeof(seat->failure.text) - 1] = '\0';
+		seat->failure.field[sizeof(seat->failure.field) - 1] = '\0';
+		spawner.is_spare_bad |= seat->state == SEAT_SPARE;
+		break;
+	case INSIDE_LISTENER:
+		if (fds->n == 1 && seat->listener < 0)
+			seat->listener = take_fd(&fds->at[0]);
+		break;
+	case INSIDE_STARTED:
+		if (!seat->is_started && seat->state == SEAT_TAKEN) {
+			seat->is_started = true;
+			main_reply_started(seat);
+		}
+		break;
+	case INSIDE_EXITED:
+		seat->has_status = true;
+		seat->status = report->status;
+		break;
+	default:
+		break;
+	}
+}
+
+/* Everything that a seat has said; what cannot be read any more is no news. */
+static void
+main_on_control(struct seat *seat)
+{
+	OWN(spawner_fds) struct spawner_fds fds = {.n = 0};
+	struct inside_report report;
+
+	while (seat->control >= 0) {
+		ssize_t n = spawner_protocol_receive(
+			seat->control, &report, sizeof(report), &fds, MSG_DONTWAIT);
+
+		if (n == (ssize_t)sizeof(report))
+			main_on_report(seat, &report, &fds);
+		spawner_fds_done(&fds);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n != (ssize_t)sizeof(report))
+			break;
+	}
+	if (seat->control >= 0)
+		epoll_ctl(spawner.epoll, EPOLL_CTL_DEL, seat->control, NULL);
+}
+
+static void
+main_on_pid(struct seat *seat)
+{
+	main_on_control(seat);
+	seat_died(&spawner.seats, seat);
+	if (spawner.by_sandbox[seat->sandbox] == seat) {
+		if (!seat->is_started && seat->failure.code == 0)
+			err_set(&seat->failure, ERR_SYSTEM, "the sandbox died while it was set up");
+		main_end_tree(seat);
+	}
+}
+
+/* The kernel killed one process of a group that is over its memory limit: the rest goes too. */
+static void
+main_on_oom(struct seat *seat)
+{
+	epoll_ctl(spawner.epoll, EPOLL_CTL_DEL, seat->oom, NULL);
+	seat_kill(&spawner.seats, seat);
+}
+
+/* Requests. */
+
+/* The mounts and programs of a plan, owned by `fds`; those of the request are added later. */
+static int
+main_gather(const struct spawner_request *request, struct seat *seat, int fds[INSIDE_FDS],
+	struct inside_plan *plan, struct err *err)
+{
+	enum stage_flags sealed = STAGE_READ_ONLY | STAGE_NO_DEVICES;
+	char path[TREE_PATH_SIZE + 16];
+	int rc;
+
+	snprintf(path, sizeof(path), "/roots/%u", request->root);
+	fds[INSIDE_FD_ROOT] = stage_copy(path, sealed);
+	fds[INSIDE_FD_DEV] = stage_copy("/dev", STAGE_DEEP);
+	if (fds[INSIDE_FD_ROOT] < 0 || fds[INSIDE_FD_DEV] < 0)
+		return err_sys(err, "copying the mount of %s", path);
+	if (request->kind == SANDBOX_UNPACK) {
+		rc = tree_begin(seat->index, seat_uid(&spawner.seats, seat), path, err);
+		if (rc < 0)
+			return rc;
+		fds[INSIDE_FD_OUT] = stage_copy(path, STAGE_NO_DEVICES | STAGE_NO_EXEC);
+		return fds[INSIDE_FD_OUT] < 0 ? err_sys(err, "copying the mount of a tree") : 0;
+	}
+	rc = tree_find(request->tree, path, err);
+	if (rc < 0)
+		return rc;
+	fds[INSIDE_FD_CODE] = stage_copy(path, sealed);
+	if (fds[INSIDE_FD_CODE] < 0)
+		return err_sys(err, "copying the mount of a tree");
+	strcat(path, "/node_modules");
+	plan->deps_are_node_modules = faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!request->deps[0])
+		return 0;
+	rc = tree_find(request->deps, path, err);
+	if (rc < 0)
+		return rc;
+	fds[INSIDE_FD_DEPS] = stage_copy(path, sealed);
+	return fds[INSIDE_FD_DEPS] < 0 ? err_sys(err, "copying the mount of a tree") : 0;
+}
+
+static int
+main_start(const struct spawner_request *request, struct seat *seat, const int *request_fds,
+	struct err *err)
+{
+	struct inside_plan plan = {.kind = request->kind, .limits = request->limits};
+	int fds[INSIDE_FDS], owned[INSIDE_FDS], rc;
+
+	memset(owned, -1, sizeof(owned));
+	rc = main_gather(request, seat, owned, &plan, err);
+	if (rc == 0) {
+		memcpy(fds, owned, sizeof(fds));
+		fds[INSIDE_FD_CHANNEL] = request_fds[SPAWNER_CHANNEL];
+		fds[INSIDE_FD_STDOUT] = request_fds[SPAWNER_STDOUT];
+		fds[INSIDE_FD_STDERR] = request_fds[SPAWNER_STDERR];
+		fds[INSIDE_FD_OUTPUT] = request->has_output ? request_fds[SPAWNER_OUTPUT] : -1;
+		rc = seat_use(&spawner.seats, seat, &plan, fds, err);
+	}
+	for (size_t i = 0; i < INSIDE_FDS; i++)
+		own_fd(&owned[i]);
+	return rc;
+}
+
+static void
+main_on_start(const struct spawner_request *request, const struct spawner_fds *fds)
+{
+	struct err err = {0};
+	struct seat *seat;
+
+	if (spawner.by_sandbox[request->sandbox]) {
+		err_set(&err, ERR_CONFLICT, "sandbox %u is in use", request->sandbox);
+		main_reply_failure(SPAWNER_GONE, request->sandbox, &err);
+		return;
+	}
+	seat = main_get_seat(&err);
+	if (!seat) {
+		main_reply_failure(SPAWNER_GONE, request->sandbox, &err);
+		return;
+	}
+	spawner.is_spare_bad = false;
+	seat->sandbox = request->sandbox;
+	seat->kind = request->kind;
+	memcpy(seat->tree, request->tree, sizeof(seat->tree));
+	spawner.by_sandbox[request->sandbox] = seat;
+	if (main_start(request, seat, fds->at, &seat->failure) < 0)
+		seat_kill(&spawner.seats, seat);
+	else if (seat->oom >= 0)
+		main_watch(seat->oom, MAIN_OOM, seat->index, &err);
+}
+
+static void
+main_on_stop(const struct spawner_request *request)
+{
+	struct seat *seat = spawner.by_sandbox[request->sandbox];
+
+	if (!seat || seat->state == SEAT_ENDING)
+		return;
+	seat->was_stopped = true;
+	seat_kill(&spawner.seats, seat);
+}
+
+static void
+main_on_request(const struct spawner_request *request, size_t size, struct spawner_fds *fds)
+{
+	struct err err = {0};
+
+	if (spawner_protocol_check(request, size, fds->n, &spawner.bounds, &err) < 0) {
+		log_warn(
+			"spawner.request_refused", "error=%s field=%s", log_q(err.text), err.field);
+		if (size != sizeof(*request))
+			return;
+		if (request->op == SPAWNER_START || request->op == SPAWNER_REMOVE)
+			main_reply_failure(
+				request->op == SPAWNER_START ? SPAWNER_GONE : SPAWNER_REMOVED,
+				request->sandbox, &err);
+		return;
+	}
+	if (request->op == SPAWNER_START)
+		main_on_start(request, fds);
+	else if (request->op == SPAWNER_STOP)
+		main_on_stop(request);
+	else
+		main_on_remove(request);
+}
+
+static void
+main_on_daemon(void)
+{
+	OWN(spawner_fds) struct spawner_fds fds = {.n = 0};
+	struct spawner_request request;
+	ssize_t n =
+		spawner_protocol_receive(SPAWNER_FD, &request, sizeof(request), &fds, MSG_DONTWAIT);
+
+	if (n > 0)
+		main_on_request(&request, (size_t)n, &fds);
+	else if (n == 0 || (errno != EAGAIN && errno != EBADMSG))
+		spawner.is_over = true;
+}
+
+/* The loop. */
+
+static void
+main_on_event(uint64_t data)
+{
+	enum main_source source = (enum main_source)(data >> 32);
+	unsigned index = (unsigned)data;
+	struct seat *seat = &spawner.seats.all[index];
+
+	if (source == MAIN_DAEMON)
+		main_on_daemon();
+	else if (source == MAIN_REMOVAL)
+		main_on_removal(&spawner.removals[index]);
+	else if (seat->state != SEAT_SPARE && seat->state != SEAT_TAKEN)
+		return; /* its pid 1 was buried earlier in this turn */
+	else if (source == MAIN_PID)
+		main_on_pid(seat);
+	else if (source == MAIN_CONTROL)
+		main_on_control(seat);
+	else
+		main_on_oom(seat);
+}
+
+static bool
+main_wants_spare(void)
+{
+	return !spawner.is_spare_bad && spawner.seats.n_spare < MAIN_SPARES &&
+	       spawner.seats.n_used < spawner.seats.n;
+}
+
+static void
+main_make_spare(void)
+{
+	struct err err = {0};
+	struct seat *seat = seat_make(&spawner.seats, &err);
+
+	if (seat && main_watched(seat, &err))
+		return;
+	if (seat)
+		seat_kill(&spawner.seats, seat);
+	spawner.is_spare_bad = true;
+	log_warn("spawner.spare_failed", "error=%s", log_q(err.text));
+}
+
+static void
+main_turn(void)
+{
+	struct epoll_event events[MAIN_EVENTS];
+	bool wants_spare = main_wants_spare();
+	int patience = wants_spare ? 0 : list_is_empty(&spawner.seats.ending) ? -1 : MAIN_RETRY_MS;
+	int n = epoll_wait(spawner.epoll, events, MAIN_EVENTS, patience);
+
+	if (n == 0 && wants_spare)
+		main_make_spare();
+	for (int i = 0; i < n && !spawner.is_over; i++)
+		main_on_event(events[i].data.u64);
+	main_clear_all();
+}
+
+/* The daemon is gone. Nobody is told, everything ends. */
+static void
+main_end(void)
+{
+	struct seat *all = spawner.seats.all;
+
+	for (unsigned i = 0; i < spawner.seats.n; i++) {
+		if (all[i].state == SEAT_SPARE || all[i].state == SEAT_TAKEN)
+			seat_kill(&spawner.seats, &all[i]);
+	}
+	for (unsigned i = 0; i < spawner.seats.n; i++) {
+		if (all[i].state == SEAT_SPARE || all[i].state == SEAT_TAKEN)
+			seat_died(&spawner.seats, &all[i]);
+		while (all[i].state == SEAT_ENDING && !seat_clear(&spawner.seats, &all[i]))
+			usleep(1000);
+	}
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	tree_close();
+	cgroup_close(&spawner.seats.cgroups);
+}
+
+/* The start. */
+
+/* A sealed copy in memory: what runs as pid 1 of every sandbox is no file that anything inside
+ * could reach, whoever owns it; and its pages are charged to the spawner. */
+static int
+main_load(const char *folder, const char *name, struct err *err)
+{
+	OWN(mem) char *path = path_join(folder, name);
+	OWN(fd) int file = open(path, O_RDONLY | O_CLOEXEC);
+	OWN(fd) int copy = -1;
+	off_t size = file < 0 ? -1 : lseek(file, 0, SEEK_END), at = 0;
+
+	if (size < 0)
+		return err_sys(err, "opening %s", path);
+	copy = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10 /* MFD_EXEC, Linux 6.3 */);
+	if (copy < 0)
+		copy = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	while (copy >= 0 && at < size && sendfile(copy, file, &at, (size_t)(size - at)) > 0)
+		;
+	if (copy < 0 || at < size ||
+		fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
+			0)
+		return err_sys(err, "copying %s", path);
+	return take_fd(&copy);
+}
+
+static int
+main_last_capability(void)
+{
+	int last = 0;
+
+	while (prctl(PR_CAPBSET_READ, last + 1) >= 0)
+		last++;
+	return last;
+}
+
+static void
+main_raise_open_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int
+main_set_up_seats(unsigned n, unsigned uid_base, struct err *err)
+{
+	struct seats *seats = &spawner.seats;
+	int rc = seat_open(seats, n, err);
+
+	seats->uid_base = uid_base;
+	seats->is_user_shared = stage_is_user_shared(uid_base, n);
+	seats->landlock_abi = landlock_abi();
+	seats->last_capability = main_last_capability();
+	spawner.by_sandbox = mem_new(n * sizeof(struct seat *));
+	return rc < 0 ? rc : syscall_filter_compile(&seats->filter, err);
+}
+
+static void
+main_say_what_is_missing(void)
+{
+	const struct cgroup_parent *cgroups = &spawner.seats.cgroups;
+
+	if (cgroups->missing[0])
+		log_warn("limit.unavailable", "cgroup=%s reason=%s", cgroups->ops->name,
+			log_q(cgroups->missing));
+	if (spawner.seats.is_user_shared)
+		log_warn("protection.unavailable",
+			"what=user.own reason=\"no range of user ids: all sandboxes share one\"");
+	if (spawner.seats.landlock_abi == 0)
+		log_warn("protection.unavailable", "what=landlock reason=\"not in this kernel\"");
+}
+
+static int
+main_set_up(char **argv, int argc, struct err *err)
+{
+	struct stage_plan stage = {argv[1], (const char *const *)argv + 6, (size_t)argc - 6};
+	int rc;
+
+	spawner.bounds.n_sandboxes = (unsigned)strtoul(argv[3], NULL, 10);
+	spawner.bounds.n_roots = (unsigned)stage.n_roots;
+	for (size_t i = 0; i < MAIN_REMOVALS_MAX; i++)
+		spawner.removals[i].pidfd = -1;
+	main_raise_open_files();
+	spawner.seats.init = main_load(argv[5], "mayfly-init", err);
+	if (spawner.seats.init < 0)
+		return spawner.seats.init;
+	rc = cgroup_open(&spawner.seats.cgroups, argv[2], err);
+	if (rc == 0)
+		rc = stage_enter(&stage, err);
+	if (rc == 0)
+		rc = tree_open(err);
+	if (rc == 0)
+		rc = main_set_up_seats(
+			spawner.bounds.n_sandboxes, (unsigned)strtoul(argv[4], NULL, 10), err);
+	spawner.epoll = epoll_create1(EPOLL_CLOEXEC);
+	return rc < 0 ? rc : main_watch(SPAWNER_FD, MAIN_DAEMON, 0, err);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const int ignored[] = {SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM};
+	struct log_config log = {.level = LOG_INFO, .process = "spawner"};
+	struct err err = {0};
+
+	if (argc < 6 || argc - 6 > SPAWNER_ROOTS_MAX)
+		return 2;
+	/* A signal to the whole group is the daemon's to answer: its end is this one's. */
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	log_setup(&log);
+	if (main_set_up(argv, argc, &err) < 0) {
+		main_reply_failure(SPAWNER_READY, 0, &err);
+		return 1;
+	}
+	main_say_what_is_missing();
+	main_reply_failure(SPAWNER_READY, 0, &err);
+	while (!spawner.is_over)
+		main_turn();
+	main_end();
+	return 0;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/syscall_filter.h"
+
+#include <asm/ioctls.h>
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/personality.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sandbox/syscall_table.h"
+
+#define SYSCALL_NUMBERS 1024 /* no architecture has as many */
+
+#define FILTER_NAMESPACES                                                                          \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+		CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */)
+
+enum filter_verdict {
+	FILTER_NOSYS,
+	FILTER_ALLOW,
+	FILTER_DENY,
+	FILTER_CLONE,
+	FILTER_SOCKET,
+	FILTER_IOCTL,
+	FILTER_PERSONALITY,
+	FILTER_VERDICTS,
+};
+
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD_ARG(n)                                                                                \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS,                                                         \
+		offsetof(struct seccomp_data, args) + (n)*8 + FILTER_LOW_HALF)
+#define JUMP_EQ(k, t, f)  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (t), (f))
+#define JUMP_ANY(k, t, f) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (k), (t), (f))
+#define RETURN(k)         BPF_STMT(BPF_RET | BPF_K, (k))
+#define ALLOW             RETURN(SECCOMP_RET_ALLOW)
+#define REFUSE(e)         RETURN(SECCOMP_RET_ERRNO | (e))
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define FILTER_LOW_HALF 0
+#else
+#define FILTER_LOW_HALF 4
+#endif
+
+/* A verdict is a few instructions that end in a return. */
+static const struct filter_block {
+	size_t n;
+	struct sock_filter code[8];
+} filter_blocks[FILTER_VERDICTS] = {
+	[FILTER_NOSYS] = {1, {REFUSE(ENOSYS)}},
+	[FILTER_ALLOW] = {1, {ALLOW}},
+	[FILTER_DENY] = {1, {REFUSE(EPERM)}},
+	/* No new namespace: the only way to a capability. */
+	[FILTER_CLONE] = {4,
+		{LOAD_ARG(0), JUMP_ANY(FILTER_NAMESPACES, 0, 1), REFUSE(EPERM), ALLOW}},
+	/* Netlink, packet, vsock, AF_ALG, bluetooth …: kernel code that no function needs. */
+	[FILTER_SOCKET] = {6, {LOAD_ARG(0), JUMP_EQ(AF_UNIX, 3, 0), JUMP_EQ(AF_INET, 2, 0),
+				      JUMP_EQ(AF_INET6, 1, 0), REFUSE(EAFNOSUPPORT), ALLOW}},
+	/* Typing into somebody's terminal. */
+	[FILTER_IOCTL] = {5, {LOAD_ARG(1), JUMP_EQ(TIOCSTI, 1, 0), JUMP_EQ(TIOCLINUX, 0, 1),
+				     REFUSE(EPERM), ALLOW}},
+	/* READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE …; asking is fine. */
+	[FILTER_PERSONALITY] = {5, {LOAD_ARG(0), JUMP_EQ(PER_LINUX, 2, 0),
+					   JUMP_EQ(0xffffffff, 1, 0), REFUSE(EPERM), ALLOW}},
+};
+
+static const struct {
+	const char *name;
+	enum filter_verdict verdict;
+} syscall_checked[] = {
+	{"clone", FILTER_CLONE},
+	{"socket", FILTER_SOCKET},
+	{"ioctl", FILTER_IOCTL},
+	{"personality", FILTER_PERSONALITY},
+};
+
+/* Names that libseccomp 2.5.4 does not know; the numbers are the same everywhere. */
+static const struct {
+	const char *name;
+	int number;
+} filter_newer[] = {
+	{"futex_waitv", 449},
+	{"set_mempolicy_home_node", 450},
+	{"cachestat", 451},
+	{"fchmodat2", 452},
+	{"map_shadow_stack", 453},
+	{"futex_wake", 454},
+	{"futex_wait", 455},
+	{"futex_requeue", 456},
+	{"mseal", 462},
+};
+
+/* Negative for a call that this architecture does not have. */
+static int
+filter_number(const char *name)
+{
+	for (size_t i = 0; i < sizeof(filter_newer) / sizeof(*filter_newer); i++) {
+		if (strcmp(filter_newer[i].name, name) == 0)
+			return filter_newer[i].number;
+	}
+	return seccomp_syscall_resolve_name(name);
+}
+
+static int
+filter_mark(uint8_t verdicts[SYSCALL_NUMBERS], const char *name, enum filter_verdict verdict,
+	struct err *err)
+{
+	int number = filter_number(name);
+
+	if (number == __NR_SCMP_ERROR)
+		return err_set(err, ERR_INTERNAL, "libseccomp does not know %s", name);
+	if (number >= SYSCALL_NUMBERS)
+		return err_set(err, ERR_INTERNAL, "%s has number %d", name, number);
+	if (number >= 0)
+		verdicts[number] = verdict;
+	return 0;
+}
+
+static int
+filter_judge(uint8_t verdicts[SYSCALL_NUMBERS], struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sizeof(syscall_allowed) / sizeof(*syscall_allowed); i++)
+		rc = filter_mark(verdicts, syscall_allowed[i], FILTER_ALLOW, err);
+	for (size_t i = 0; rc == 0 && i < sizeof(syscall_denied) / sizeof(*syscall_denied); i++)
+		rc = filter_mark(verdicts, syscall_denied[i], FILTER_DENY, err);
+	for (size_t i = 0; rc == 0 && i < sizeof(syscall_checked) / sizeof(*syscall_checked); i++)
+		rc = filter_mark(
+			verdicts, syscall_checked[i].name, syscall_checked[i].verdict, err);
+	return rc;
+}
+
+struct filter_range {
+	uint32_t first; /* number that the range begins with */
+	enum filter_verdict verdict;
+};
+
+static size_t
+filter_ranges(const uint8_t verdicts[SYSCALL_NUMBERS], struct filter_range ret[SYSCALL_NUMBERS])
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < SYSCALL_NUMBERS; i++) {
+		if (n == 0 || ret[n - 1].verdict != verdicts[i])
+			ret[n++] = (struct filter_range){i, verdicts[i]};
+	}
+	return n;
+}
+
+static void
+filter_emit(struct syscall_filter *filter, struct sock_filter instruction)
+{
+	must(filter->n < SYSCALL_FILTER_MAX);
+	filter->code[filter->n++] = instruction;
+}
+
+/* Binary search: at each node numbers from `middle` on go right. */
+static bool
+filter_emit_tree(struct syscall_filter *filter, const struct filter_range *ranges, size_t n)
+{
+	size_t node = filter->n, middle = n / 2, right;
+
+	if (n == 1) {
+		const struct filter_block *block = &filter_blocks[ranges->verdict];
+
+		for (size_t i = 0; i < block->n; i++)
+			filter_emit(filter, block->code[i]);
+		return true;
+	}
+	filter_emit(filter, (struct sock_filter){0});
+	if (!filter_emit_tree(filter, ranges, middle))
+		return false;
+	right = filter->n - node - 1;
+	if (right > UINT8_MAX)
+		return false;
+	filter->code[node] = (struct sock_filter)BPF_JUMP(
+		BPF_JMP | BPF_JGE | BPF_K, ranges[middle].first, (uint8_t)right, 0);
+	return filter_emit_tree(filter, ranges + middle, n - middle);
+}
+
+/* AUDIT_ARCH_ of the program that runs. */
+static uint32_t
+filter_arch(void)
+{
+#if defined(__x86_64__)
+	return AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__)
+	return AUDIT_ARCH_AARCH64;
+#else
+#error "syscall_filter.c does not know this architecture"
+#endif
+}
+
+int
+syscall_filter_compile(struct syscall_filter *ret, struct err *err)
+{
+	uint8_t verdicts[SYSCALL_NUMBERS] = {FILTER_NOSYS};
+	struct filter_range ranges[SYSCALL_NUMBERS];
+	int rc = filter_judge(verdicts, err);
+
+	if (rc < 0)
+		return rc;
+	ret->n = 0;
+	/* Another architecture's numbers mean other calls. Those of x32, from 0x40000000 on, fall
+	 * into the last range. */
+	filter_emit(ret, (struct sock_filter)LOAD(arch));
+	filter_emit(ret, (struct sock_filter)JUMP_EQ(filter_arch(), 1, 0));
+	filter_emit(ret, (struct sock_filter)RETURN(SECCOMP_RET_KILL_PROCESS));
+	filter_emit(ret, (struct sock_filter)LOAD(nr));
+	if (!filter_emit_tree(ret, ranges, filter_ranges(verdicts, ranges)))
+		return err_set(err, ERR_INTERNAL, "the seccomp program is too long");
+	return 0;
+}
+
+int
+syscall_filter_install(const struct syscall_filter *filter, struct err *err)
+{
+	struct sock_fprog program = {
+		.len = (unsigned short)filter->n,
+		.filter = (struct sock_filter *)filter->code,
+	};
+
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+		return err_sys(err, "installing the seccomp program");
+	return 0;
+}
