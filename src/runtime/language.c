@@ -50,7 +50,8 @@ static const struct root_plan *unpack_root;
 
 /* What a scan goes by. */
 struct language_scan {
-	struct language_words folders;                                       /* of programs */
+	struct language_words folders; /* of programs */
+	struct language_words python;  /* what the first Python is made of, its program first */
 	char *program_pack, *program_exec, *program_lambda, *program_unpack; /* owned */
 };
 
@@ -322,7 +323,7 @@ static void
 on_python(const char *path, const char *place, void *arg)
 {
 	const char *const argv[] = {path, "-I", "-S", "-c", python_question, NULL};
-	const struct language_scan *scan = arg;
+	struct language_scan *scan = arg;
 	OWN(buf) struct buf answer = BUF_INIT;
 	struct language_words files = {0};
 	struct language *language;
@@ -351,12 +352,26 @@ on_python(const char *path, const char *place, void *arg)
 	language_words_add(&files, path);
 	add_python_library(&files, library);
 	add_there(&files, dynload);
+	if (!scan->python.n)
+		language_words_add_all(&scan->python, (const char *const *)files.at);
 	add_common(&files);
 	plan = add_root(name, "", &files);
 	plan->shim = shim_of("python");
 	language->root = plan;
 	if (pip.len)
 		add_python_build(language, scan, library, dynload, pip);
+}
+
+/* The first Python that was found is python3 for scripts. */
+static const char *const *
+python_link(const struct language_scan *scan)
+{
+	const char *program = scan->python.n ? scan->python.at[0] : "/usr/bin/python3";
+	OWN(mem) char *link = mem_printf("/usr/bin/python3=%s", program);
+	bool is_itself = strcmp(program, "/usr/bin/python3") == 0;
+
+	return words_of(
+		"/etc/localtime=/usr/share/zoneinfo/UTC", is_itself ? NULL : link, NULL, NULL);
 }
 
 /* Programs that speak for themselves: one root serves both ways. */
@@ -370,8 +385,10 @@ add_programs(const struct language_scan *scan)
 	add_tools(scan, &files, tools);
 	add_tools(scan, &files, native_tools);
 	add_perl(&files);
+	language_words_add_all(&files, (const char *const *)scan->python.at);
 	add_common(&files);
 	plan = add_root("programs", "", &files);
+	plan->links = python_link(scan);
 	plan->programs = words_of(scan->program_exec, scan->program_lambda, NULL, NULL);
 	exec = add_language("exec", "exec", MAYFLY_VERSION, "");
 	native = add_language("native", "native", MAYFLY_VERSION, "");
@@ -463,6 +480,7 @@ language_scan(const char *const *folders, struct err *err)
 		add_unpack(&scan);
 	}
 	language_words_done(&scan.folders);
+	language_words_done(&scan.python);
 	free(scan.program_pack);
 	free(scan.program_exec);
 	free(scan.program_lambda);

@@ -21,7 +21,8 @@
 #define LINKER_CACHE "/etc/ld.so.cache"
 
 static const char *const root_folders[] = {"/code", "/deps", "/tmp", "/proc", "/dev", "/source",
-	"/build", "/out", "/runtime", "/etc", "/usr/bin", "/usr/lib", NULL};
+	"/build", "/out", "/runtime", "/etc", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64",
+	NULL};
 
 static const char *const root_texts[][2] = {
 	{"/etc/passwd", "root:x:0:0:root:/tmp:/bin/sh\n"
@@ -47,6 +48,23 @@ own_root_maker(struct root_maker *maker)
 
 /* ---- what a root is made of ---- */
 
+/* Where the host has /bin as a link to /usr/bin, so does the root: "#!/bin/sh" is everywhere. */
+static void
+collect_merged(struct root_files *files)
+{
+	static const char *const names[] = {"/bin", "/sbin", "/lib", "/lib64", NULL};
+	char target[64];
+
+	for (size_t i = 0; names[i]; i++) {
+		ssize_t n = readlink(names[i], target, sizeof(target) - 1);
+
+		if (n <= 0)
+			continue;
+		target[n] = '\0';
+		root_files_add_link(files, names[i], target);
+	}
+}
+
 static int
 collect_plan(struct root_files *files, const struct root_plan *plan, struct err *err)
 {
@@ -56,6 +74,7 @@ collect_plan(struct root_files *files, const struct root_plan *plan, struct err 
 		root_files_add_folder(files, root_folders[i]);
 	for (size_t i = 0; i < sizeof(root_texts) / sizeof(root_texts[0]); i++)
 		root_files_add_text(files, root_texts[i][0], root_texts[i][1]);
+	collect_merged(files);
 	for (size_t i = 0; plan->files && plan->files[i] && rc == 0; i++)
 		rc = root_files_add(files, plan->files[i], err);
 	for (size_t i = 0; plan->programs && plan->programs[i] && rc == 0; i++) {
