@@ -37,7 +37,7 @@ struct watchdog_entry {
 };
 
 void watchdog_init(struct watchdog *watchdog, struct loop *loop, uint64_t deadline_us,
-	uint64_t cpu_us, unsigned n_cpus) ON_LOOP;
+	uint64_t cpu_us, unsigned n_cpus);
 /* Nothing may be watched any more. closed() is called once, when the memory may go. */
 void watchdog_close(struct watchdog *watchdog, void (*closed)(struct loop_timer *timer)) ON_LOOP;
 

@@ -35,7 +35,7 @@ struct instance_spec {
 	struct str init;       /* INIT payload: "KEY=VALUE\0" …; borrowed until start returns */
 	unsigned concurrency;  /* 1 to 1000 */
 	unsigned boot_ms;      /* from start to READY */
-	uint64_t answer_bytes; /* most that a call may answer, head and body */
+	uint64_t answer_bytes; /* most that the body of an answer may have */
 	uint64_t log_bytes; /* kept of a call's log; 16 times it (1 MiB at least) ends the call */
 };
 

@@ -292,7 +292,7 @@ instance_call_on_answer(struct instance_call *call, const struct channel_frame *
 		instance_end(instance, &err);
 		return;
 	}
-	if (!instance_call_count(call, frame->head.size - sizeof(head_size)))
+	if (!instance_call_count(call, frame->head.size - sizeof(head_size) - head_size))
 		return;
 	if (is_whole && !instance_call_drain_log(instance, number))
 		return;
@@ -327,13 +327,13 @@ instance_call_on_stream(struct instance_call *call, const struct channel_frame *
 {
 	struct instance *instance = call->instance;
 	uint64_t number = call->number;
-	uint64_t size = frame->offset == 0 ? frame->head.size : 0;
+	bool is_new_body = frame->head.kind == FRAME_ANSWER_BODY && frame->offset == 0;
 	struct err err = {0};
 
 	if (call->has_head != (frame->head.kind != FRAME_ANSWER_HEAD)) {
 		err_set(&err, ERR_ANSWER_INVALID, "the runtime sent an answer out of order");
 		instance_end(instance, &err);
-	} else if (!instance_call_count(call, size)) {
+	} else if (!instance_call_count(call, is_new_body ? frame->head.size : 0)) {
 		return;
 	} else if (frame->head.kind == FRAME_ANSWER_HEAD) {
 		instance_call_give_head(call, frame->at, frame->len, NULL);
