@@ -8,17 +8,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$1
 bin=$build/bin
-programs=(mayfly mayfly-daemon mayfly-spawner mayfly-init mayfly-unpack mayfly-pack mayfly-exec mayfly-lambda)
 
 mkdir -p "$bin"
-for program in "${programs[@]}"; do
-	found=$(find "$build/src" "$build/cli" "$build/runtimes" -type f -name "$program" -perm -u+x)
-	if [ "$(wc -w <<<"$found")" -ne 1 ]; then
-		echo "stage.sh: $build has no $program, or several: $found" >&2
-		exit 1
-	fi
-	ln -f "$found" "$bin/$program"
-done
+find "$build/src" "$build/cli" "$build/runtimes" -type f -name 'mayfly*' -perm -u+x \
+	! -path '*.p/*' -exec ln -f -t "$bin" {} +
 
 # Aside and then renamed, so that a running daemon never sees half a folder.
 rm -rf "$bin/.runtimes"
