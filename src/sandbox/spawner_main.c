@@ -328,42 +328,57 @@ main_on_oom(struct seat *seat)
 
 /* Requests. */
 
-/* The mounts and programs of a plan, owned by `fds`; those of the request are added later. */
+/* A read-only copy of the mount of one tree. */
+static int
+main_copy_tree(const char *digest, int *ret, bool *ret_has_modules, struct err *err)
+{
+	char path[TREE_PATH_SIZE], modules[TREE_PATH_SIZE + 16];
+	int rc = tree_find(digest, path, err);
+
+	if (rc < 0)
+		return rc;
+	snprintf(modules, sizeof(modules), "%s/node_modules", path);
+	if (ret_has_modules)
+		*ret_has_modules = faccessat(AT_FDCWD, modules, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	*ret = stage_copy(path, STAGE_READ_ONLY | STAGE_NO_DEVICES);
+	return *ret < 0 ? err_sys(err, "copying the mount of a tree") : 0;
+}
+
+static int
+main_copy_out(struct seat *seat, int *ret, struct err *err)
+{
+	char path[TREE_PATH_SIZE];
+	int rc = tree_begin(seat->index, seat_uid(&spawner.seats, seat), path, err);
+
+	if (rc < 0)
+		return rc;
+	*ret = stage_copy(path, STAGE_NO_DEVICES | STAGE_NO_EXEC);
+	return *ret < 0 ? err_sys(err, "copying the mount of a new tree") : 0;
+}
+
+/* The mounts of a plan, owned by `fds`. */
 static int
 main_gather(const struct spawner_request *request, struct seat *seat, int fds[INSIDE_FDS],
 	struct inside_plan *plan, struct err *err)
 {
-	enum stage_flags sealed = STAGE_READ_ONLY | STAGE_NO_DEVICES;
-	char path[TREE_PATH_SIZE + 16];
+	bool has_modules = false;
+	char path[32];
 	int rc;
 
 	snprintf(path, sizeof(path), "/roots/%u", request->root);
-	fds[INSIDE_FD_ROOT] = stage_copy(path, sealed);
+	fds[INSIDE_FD_ROOT] = stage_copy(path, STAGE_READ_ONLY | STAGE_NO_DEVICES);
+	if (fds[INSIDE_FD_ROOT] < 0)
+		return err_sys(err, "copying the mount of root %u", request->root);
 	fds[INSIDE_FD_DEV] = stage_copy("/dev", STAGE_DEEP);
-	if (fds[INSIDE_FD_ROOT] < 0 || fds[INSIDE_FD_DEV] < 0)
-		return err_sys(err, "copying the mount of %s", path);
-	if (request->kind == SANDBOX_UNPACK) {
-		rc = tree_begin(seat->index, seat_uid(&spawner.seats, seat), path, err);
-		if (rc < 0)
-			return rc;
-		fds[INSIDE_FD_OUT] = stage_copy(path, STAGE_NO_DEVICES | STAGE_NO_EXEC);
-		return fds[INSIDE_FD_OUT] < 0 ? err_sys(err, "copying the mount of a tree") : 0;
-	}
-	rc = tree_find(request->tree, path, err);
-	if (rc < 0)
-		return rc;
-	fds[INSIDE_FD_CODE] = stage_copy(path, sealed);
-	if (fds[INSIDE_FD_CODE] < 0)
-		return err_sys(err, "copying the mount of a tree");
-	strcat(path, "/node_modules");
-	plan->deps_are_node_modules = faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	if (!request->deps[0])
-		return 0;
-	rc = tree_find(request->deps, path, err);
-	if (rc < 0)
-		return rc;
-	fds[INSIDE_FD_DEPS] = stage_copy(path, sealed);
-	return fds[INSIDE_FD_DEPS] < 0 ? err_sys(err, "copying the mount of a tree") : 0;
+	if (fds[INSIDE_FD_DEV] < 0)
+		return err_sys(err, "copying the mount of /dev");
+	if (request->kind == SANDBOX_UNPACK)
+		return main_copy_out(seat, &fds[INSIDE_FD_OUT], err);
+	rc = main_copy_tree(request->tree, &fds[INSIDE_FD_CODE], &has_modules, err);
+	if (rc == 0 && request->deps[0])
+		rc = main_copy_tree(request->deps, &fds[INSIDE_FD_DEPS], NULL, err);
+	plan->deps_are_node_modules = has_modules && request->kind == SANDBOX_INSTANCE;
+	return rc;
 }
 
 static int

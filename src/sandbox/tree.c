@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 
 #define TREE_SYNCED "/trees/.synced"
 #define TREE_BOOT   "/trees/.boot"
+
+#define TREE_PATIENCE_MS 10000
 
 static unsigned tree_n_discarded;
 
@@ -37,10 +40,28 @@ tree_mark_boot(struct err *err)
 	return rc < 0 ? rc : path_write(TREE_BOOT, buf_str(&boot), 0644, err);
 }
 
-int
-tree_open(struct err *err)
+/* Held until this process ends. */
+static int
+tree_lock(struct err *err)
 {
-	bool is_believed = unlink(TREE_SYNCED) == 0 || tree_same_boot();
+	int fd = open("/trees", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(err, "opening the folder of trees");
+	for (int ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; ms += 10) {
+		if (errno != EWOULDBLOCK || ms >= TREE_PATIENCE_MS) {
+			close(fd);
+			return err_set(
+				err, ERR_CONFLICT, "another mayfly-spawner uses this data folder");
+		}
+		usleep(10000);
+	}
+	return 0;
+}
+
+static int
+tree_sweep(bool is_believed, struct err *err)
+{
 	OWN(dir) DIR *folder = opendir("/trees");
 	struct dirent *entry;
 	char path[300];
@@ -57,6 +78,16 @@ tree_open(struct err *err)
 		snprintf(path, sizeof(path), "/trees/%s", entry->d_name);
 		rc = path_remove(path, err);
 	}
+	return rc;
+}
+
+int
+tree_open(struct err *err)
+{
+	int rc = tree_lock(err);
+
+	if (rc == 0)
+		rc = tree_sweep(unlink(TREE_SYNCED) == 0 || tree_same_boot(), err);
 	return rc < 0 ? rc : tree_mark_boot(err);
 }
 

@@ -23,7 +23,8 @@
 
 #define TREE_PATH_SIZE 96
 
-/* Once at the start: drops what cannot be believed or was left half made. */
+/* Once at the start: waits for an earlier spawner of this folder to end, then drops what cannot
+ * be believed or was left half made. ERR_CONFLICT when another one goes on. */
 int tree_open(struct err *err);
 
 /* At the end: what is there is safe on disk. */
