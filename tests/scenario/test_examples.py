@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every example is deployed as it is, with the command line, and answers what its README says."""
+import json
+import shutil
+import subprocess
+
+import pytest
+
+import mayfly
+
+EXAMPLES = mayfly.HOUSE / 'examples'
+
+
+@pytest.fixture
+def deploy(daemon, org, tmp_path):
+    def run(name):
+        folder = tmp_path / name
+        shutil.copytree(EXAMPLES / name, folder)
+        if (folder / 'Makefile').exists():
+            library = next(mayfly.BIN.parent.rglob('libmayfly.a')).parent
+            subprocess.run(['make', '-C', str(folder), f'CPPFLAGS=-I{mayfly.HOUSE / "include"}',
+                            f'LDFLAGS=-L{library}'], check=True, capture_output=True)
+        env = {'MAYFLY_URL': f'http://{daemon.address}', 'MAYFLY_ORG': org.name,
+               'MAYFLY_TOKEN': org.client.token, 'HOME': str(tmp_path)}
+        done = mayfly.run('mayfly', 'deploy', str(folder), env=env, timeout=180)
+        assert done.returncode == 0, done.stderr
+        return org
+    return run
+
+
+@pytest.mark.parametrize('name', ['hello-node', 'hello-python', 'hello-native'])
+def test_hello_answers_at_its_route(deploy, name):
+    answer = deploy(name).route('GET', f'{name}?name=Ada').expect(200)
+    assert 'Ada' in answer.text
+
+
+def test_hello_exec_answers_with_what_it_read(deploy):
+    assert 'Ada' in deploy('hello-exec').route('POST', 'hello-exec', b'Ada').expect(200).text
+
+
+def test_greet_npm_uses_its_dependency(deploy):
+    deploy('greet-npm').route('GET', 'greet-npm').expect(200)
+
+
+def test_stream_node_streams(deploy):
+    answer = deploy('stream-node').route('GET', 'stream-node').expect(200)
+    assert 'content-length' not in answer.headers and answer.body
+
+
+def test_binary_python_gives_bytes(deploy):
+    answer = deploy('binary-python').route('GET', 'binary-python').expect(200)
+    assert answer.body[:1] not in (b'{', b'"')
+
+
+def test_every_example_has_a_manifest_and_a_readme():
+    for folder in EXAMPLES.iterdir():
+        manifest = json.loads((folder / 'mayfly.json').read_text())
+        assert manifest['name'] == folder.name
+        assert (folder / 'README.md').read_text().startswith('# ')
