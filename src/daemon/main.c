@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mayfly-daemon - reads its settings, then is what they say.
+ */
+#include "daemon/daemon.h"
+#include "daemon/doctor_report.h"
+
+static int
+main_doctor(bool is_json)
+{
+	static struct doctor_report report;
+
+	doctor_report_make(&report);
+	if (is_json)
+		doctor_report_print_json(&report, stdout);
+	else
+		doctor_report_print(&report, stdout);
+	return doctor_report_missing(&report) ? 1 : 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct config config;
+	struct log_config log;
+	struct err err = {0};
+
+	if (config_read(&config, argc, argv, &err) < 0) {
+		fprintf(stderr, "mayfly-daemon: %s\n", err.text);
+		return err_exit_code(err.code);
+	}
+	if (config.is_help) {
+		config_help(stdout);
+		return 0;
+	}
+	if (config.is_version) {
+		puts("mayfly " MAYFLY_VERSION);
+		return 0;
+	}
+	config_log(&config, &log);
+	log_setup(&log);
+	if (config.is_doctor)
+		return main_doctor(config.is_json);
+	if (config.is_check) {
+		puts("the settings are good");
+		return 0;
+	}
+	return daemon_main(&config);
+}
