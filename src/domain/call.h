@@ -67,6 +67,10 @@ void call_leave(struct call *call) ON_LOOP;
 /* By id, through the API: on_failure with CANCELLED for whoever waits. */
 void call_cancel(struct call *call) ON_LOOP;
 
+/* In on_head: the body, when the answer came in one piece, so that it can be sent as one. on_body
+ * and on_end follow at once all the same. NULL else. */
+const struct str *call_whole(const struct call *call);
+
 /* The client takes bytes slower than the function gives them. */
 void call_pause(struct call *call, bool is_paused) ON_LOOP;
 

@@ -18,12 +18,6 @@ pool_setup(struct domain *domain)
 	list_init(&domain->starved_pools);
 }
 
-struct watchdog *
-pool_watchdog(struct pool *pool)
-{
-	return &pool->watchdog;
-}
-
 unsigned
 pool_retry_after_s(const struct pool *pool)
 {
@@ -336,7 +330,7 @@ pool_on_timer(struct loop_timer *timer)
 	pool_scale(pool, now_us);
 }
 
-/* ---- life ---- */
+/* ---- limits of a call ---- */
 
 /* A function with a ceiling of CPU use is not looked at earlier than that lets it run. */
 static unsigned
@@ -350,11 +344,23 @@ pool_n_cpus(const struct limits *limits)
 	return allowed > 0 && allowed < (uint64_t)n ? (unsigned)allowed : (unsigned)n;
 }
 
+struct watchdog *
+pool_watchdog(struct pool *pool)
+{
+	const struct limits *limits = &pool->version->config.limits;
+
+	if (pool->watchdog.deadline_us == 0)
+		watchdog_limit(&pool->watchdog, limits->timeout_ms * 1000, limits->cpu_ms * 1000,
+			pool_n_cpus(limits));
+	return &pool->watchdog;
+}
+
+/* ---- life ---- */
+
 struct pool *
 pool_new(struct version *version)
 {
 	struct pool *pool = mem_new(sizeof(*pool));
-	const struct limits *limits = &version->config.limits;
 	struct list *lists[] = {&pool->starting, &pool->idle, &pool->partial, &pool->full,
 		&pool->ending, &pool->waiting, &pool->starved_link};
 
@@ -363,8 +369,7 @@ pool_new(struct version *version)
 	pool->version = version;
 	pool->domain = version->function->org->domain;
 	pool->n_refs = 3;
-	watchdog_init(&pool->watchdog, pool->domain->loop, limits->timeout_ms * 1000,
-		limits->cpu_ms * 1000, pool_n_cpus(limits));
+	watchdog_init(&pool->watchdog, pool->domain->loop);
 	return pool;
 }
 

@@ -33,8 +33,8 @@ enum { POOL_PATIENCE_MS = 10, POOL_BACKOFF_MIN_MS = 100, POOL_BACKOFF_MAX_MS = 3
 /* Once per domain, before the first pool. */
 void pool_setup(struct domain *domain);
 
-/* Reads limits, environment, tree, deps and language of the version when an instance starts, not
- * before; borrows the version until pool_free(). */
+/* Reads limits, environment, tree, deps and language of the version when its first call comes or an
+ * instance starts, not before; borrows the version until pool_free(). */
 struct pool *pool_new(struct version *version);
 
 /* Ends its instances and gives up the version at once; nothing may wait or run in it. Its memory

@@ -10,6 +10,7 @@
 #ifndef MAYFLY_DOMAIN_RECORD_H
 #define MAYFLY_DOMAIN_RECORD_H
 
+#include "base/json.h"
 #include "domain/domain.h"
 #include "store/rows.h"
 

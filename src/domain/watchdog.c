@@ -6,19 +6,21 @@
 static void watchdog_on_timer(struct loop_timer *timer) ON_LOOP;
 
 void
-watchdog_init(struct watchdog *watchdog, struct loop *loop, uint64_t deadline_us, uint64_t cpu_us,
-	unsigned n_cpus)
+watchdog_init(struct watchdog *watchdog, struct loop *loop)
 {
-	*watchdog = (struct watchdog){
-		.deadline_us = deadline_us,
-		.cpu_us = cpu_us,
-		.n_cpus = n_cpus,
-		.timer = {.loop = loop},
-	};
-	must(n_cpus > 0);
+	*watchdog = (struct watchdog){.timer = {.loop = loop}};
 	list_init(&watchdog->deadlines);
 	list_init(&watchdog->runs);
 	list_init(&watchdog->suspects);
+}
+
+void
+watchdog_limit(struct watchdog *watchdog, uint64_t deadline_us, uint64_t cpu_us, unsigned n_cpus)
+{
+	must(deadline_us > 0 && n_cpus > 0);
+	watchdog->deadline_us = deadline_us;
+	watchdog->cpu_us = cpu_us;
+	watchdog->n_cpus = n_cpus;
 }
 
 void
@@ -130,6 +132,7 @@ watchdog_on_timer(struct loop_timer *timer)
 void
 watchdog_admit(struct watchdog *watchdog, struct watchdog_entry *entry, uint64_t now_us)
 {
+	must(watchdog->deadline_us > 0);
 	list_init(&entry->cpu_link);
 	entry->deadline_us = now_us + watchdog->deadline_us;
 	list_push_back(&watchdog->deadlines, &entry->deadline_link);

@@ -36,8 +36,10 @@ struct watchdog_entry {
 	void (*on_cpu)(struct watchdog_entry *entry);     /* over the budget */
 };
 
-void watchdog_init(struct watchdog *watchdog, struct loop *loop, uint64_t deadline_us,
-	uint64_t cpu_us, unsigned n_cpus);
+void watchdog_init(struct watchdog *watchdog, struct loop *loop);
+/* Before the first call. */
+void watchdog_limit(
+	struct watchdog *watchdog, uint64_t deadline_us, uint64_t cpu_us, unsigned n_cpus);
 /* Nothing may be watched any more. closed() is called once, when the memory may go. */
 void watchdog_close(struct watchdog *watchdog, void (*closed)(struct loop_timer *timer)) ON_LOOP;
 
