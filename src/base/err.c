@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+
 struct err_fact {
 	const char *word;
 	int http_status;
@@ -37,6 +39,22 @@ err_fill(struct err *err, int code, int sys, const char *field)
 	snprintf(err->field, sizeof(err->field), "%s", field);
 }
 
+/* What is quoted may be foreign, and what is too long is cut: the text stays UTF-8, as JSON and the
+ * store want it. */
+static void
+err_keep_utf8(struct err *err)
+{
+	struct str rest = str_of(err->text);
+
+	while (rest.len > 0) {
+		size_t step = str_utf8_step(rest);
+
+		if (step == 0)
+			err->text[rest.at - err->text] = '?';
+		rest = str_n(rest.at + (step ? step : 1), rest.len - (step ? step : 1));
+	}
+}
+
 int
 err_set(struct err *err, int code, const char *format, ...)
 {
@@ -49,6 +67,7 @@ err_set(struct err *err, int code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
+	err_keep_utf8(err);
 	return code;
 }
 
@@ -64,6 +83,7 @@ err_field(struct err *err, int code, const char *field, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
+	err_keep_utf8(err);
 	return code;
 }
 
@@ -84,6 +104,7 @@ err_sys(struct err *err, const char *format, ...)
 	len = strlen(err->text);
 	snprintf(err->text + len, sizeof(err->text) - len, ": %s",
 		reason ? reason : "Unknown error");
+	err_keep_utf8(err);
 	return ERR_SYSTEM;
 }
 
@@ -102,6 +123,7 @@ err_wrap(struct err *err, int code, const char *format, ...)
 	va_end(args);
 	len = strlen(err->text);
 	snprintf(err->text + len, sizeof(err->text) - len, ": %s", cause);
+	err_keep_utf8(err);
 	return code;
 }
 

@@ -72,7 +72,7 @@ struct err {
 	int code;       /* negative enum err_code, 0 while nothing happened */
 	int sys;        /* errno at the cause, 0 where there is none */
 	char field[40]; /* the input field that broke a rule, "" where there is none */
-	char text[240]; /* a sentence without a full stop, always terminated */
+	char text[240]; /* a sentence without a full stop, always terminated, always UTF-8 */
 };
 
 /* Fills *err (may be NULL) and gives `code` back, so that `return err_set(...)` reads well. */

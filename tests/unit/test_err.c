@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/str.h"
+
 static void
 the_cause_is_filled_and_its_code_given_back(void **state)
 {
@@ -125,10 +127,28 @@ a_broken_promise_ends_the_program(void **state)
 	assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
+static void
+a_text_is_utf8_whatever_it_quotes_and_wherever_it_is_cut(void **state)
+{
+	char letters[241];
+	struct err err = {0};
+
+	err_set(&err, ERR_FUNCTION, "a \xff\xc3 b \xc3\xa4");
+	assert_string_equal(err.text, "a ?? b \xc3\xa4");
+	for (size_t i = 0; i + 1 < sizeof(letters); i += 2)
+		memcpy(letters + i, "\xc3\xa4", 2);
+	letters[240] = '\0';
+	err_set(&err, ERR_FUNCTION, "%s", letters);
+	assert_int_equal(strlen(err.text), 239);
+	assert_true(str_is_utf8(str_of(err.text)));
+	assert_int_equal(err.text[238], '?');
+}
+
 UNIT_TESTS(it(the_cause_is_filled_and_its_code_given_back),
 	it(who_does_not_want_the_text_passes_null), it(a_system_call_tells_its_errno_as_a_sentence),
 	it(wrapping_puts_the_context_before_and_keeps_the_rest),
 	it(long_texts_are_cut_and_terminated),
 	it(every_code_has_a_word_of_its_own_and_is_found_by_it),
 	it(the_code_decides_status_exit_code_and_blame),
-	it(a_number_that_is_no_code_is_our_own_fault), it(a_broken_promise_ends_the_program))
+	it(a_number_that_is_no_code_is_our_own_fault), it(a_broken_promise_ends_the_program),
+	it(a_text_is_utf8_whatever_it_quotes_and_wherever_it_is_cut))
