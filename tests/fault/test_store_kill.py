@@ -79,3 +79,25 @@ def test_a_full_disk_is_said_and_the_store_goes_on_when_there_is_room(tmp_path):
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.returncode == 0, process.stdout[-2000:]
     assert int(process.stdout.split()[0]) > 100
+
+
+def test_a_backup_taken_while_the_store_writes_is_whole(tmp_path):
+    """The commands of docs/operations.md."""
+    data, backup, output = tmp_path / 'data', tmp_path / 'backup', tmp_path / 'output'
+    with open(output, 'w') as to:
+        process = subprocess.Popen([DRIVER, 'write', data, '1'], stdout=to)
+    try:
+        while len(before := output.read_text().splitlines()[:-1]) < 500:
+            assert process.poll() is None
+            time.sleep(0.01)
+        subprocess.run(['sh', '-ec', f'''
+            umask 077
+            mkdir {backup}
+            cp -an {data}/blobs {backup}/
+            sqlite3 {data}/mayfly.db "VACUUM INTO '{backup}/mayfly.db'"
+            cp -an {data}/blobs {backup}/'''], check=True, timeout=60)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    assert drive('check', backup, numbers=before) == f'{len(before)} there'
