@@ -406,7 +406,10 @@ call_cancel(struct call *call)
 {
 	struct err err = {0};
 
-	err_set(&err, ERR_CANCELLED, "the call was cancelled");
+	if (call->domain->is_stopping)
+		err_set(&err, ERR_UNAVAILABLE, "mayfly is stopping");
+	else
+		err_set(&err, ERR_CANCELLED, "the call was cancelled");
 	call_done(call, &err, STR_NONE);
 }
 

@@ -31,10 +31,11 @@ struct domain_config {
 	unsigned n_builds;            /* at one time: 2 */
 	const char *npm_registry;     /* "https://registry.npmjs.org/" */
 	const char *pip_index;        /* "https://pypi.org/simple/" */
-	const char *const *build_hosts; /* NULL-terminated extra "host:port", e.g. files.pythonhosted.org:443 */
-	unsigned keep_calls;          /* call records kept per function: 10000 */
-	unsigned keep_days;           /* and at most so long: 7 */
-	unsigned keep_versions;       /* per function; older ones that are not active go: 50 */
+	const char *const *build_hosts; /* NULL-terminated extra "host:port", e.g.
+					   files.pythonhosted.org:443 */
+	unsigned keep_calls;            /* call records kept per function: 10000 */
+	unsigned keep_days;             /* and at most so long: 7 */
+	unsigned keep_versions;         /* per function; older ones that are not active go: 50 */
 };
 
 struct domain {
@@ -44,11 +45,11 @@ struct domain {
 	struct spawner *spawner;  /* borrowed */
 	const struct root *roots; /* borrowed: from root_prepare(language_roots()) */
 	size_t n_roots;
-	struct map orgs;      /* name → struct org, owned */
-	struct map tokens;    /* SHA-256 of the secret → struct token, owned */
-	struct map trees;     /* name → struct tree, owned: what is unpacked on disk */
-	struct list leaving;  /* of struct function, owned: deleted, with calls in flight */
-	struct map calls;     /* id → struct call in flight, borrowed */
+	struct map orgs;     /* name → struct org, owned */
+	struct map tokens;   /* SHA-256 of the secret → struct token, owned */
+	struct map shelf;    /* name → struct shelf_tree, owned: what is unpacked on disk */
+	struct list leaving; /* of struct function, owned: deleted, with calls in flight */
+	struct map calls;    /* id → struct call in flight, borrowed */
 	struct record_log *records; /* owned */
 	struct build_queue *builds; /* owned */
 	unsigned n_instances;       /* STARTING to GONE, builds too */
@@ -75,8 +76,8 @@ void domain_resume(struct domain *domain) ON_LOOP;
 
 /* Refuses new calls (UNAVAILABLE), waits for those in flight up to grace_ms, flushes records and
  * meters, then calls done(arg). */
-void domain_stop(struct domain *domain, unsigned grace_ms, void (*done)(void *arg), void *arg)
-	ON_LOOP;
+void domain_stop(
+	struct domain *domain, unsigned grace_ms, void (*done)(void *arg), void *arg) ON_LOOP;
 void domain_free(struct domain *domain);
 
 #endif

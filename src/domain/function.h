@@ -26,16 +26,21 @@ enum function_state {
 };
 
 struct function {
-	struct org *org; /* borrowed */
+	struct list link; /* in domain.leaving once it is deleted */
+	struct org *org;  /* borrowed */
 	char name[64];
 	char route[256];
-	uint32_t last_version;
-	struct version *active;      /* borrowed from versions, NULL before the first is ready */
-	struct list versions;        /* of struct version, owned, ascending */
+	uint32_t last_version;  /* highest number given out */
+	uint32_t newest;        /* only a version above it becomes active by itself */
+	struct version *active; /* borrowed from versions, NULL before the first is ready */
+	uint32_t wanted;        /* becomes active by itself when it is ready; 0 for none */
+	struct list versions;   /* of struct version, owned, ascending */
+	struct list dropped;    /* of struct version, owned: gone, but for who holds them */
 	uint64_t created_ms, updated_ms;
+	bool is_stored; /* its row was committed once */
 	bool is_deleting;
-	unsigned n_calls;            /* waiting and running, all versions */
-	struct list watchers;        /* of struct function_watch: who waits for a state change */
+	unsigned n_calls;     /* waiting and running, all versions */
+	struct list watchers; /* of struct function_watch: who waits for a state change */
 };
 
 const char *function_state_word(enum function_state state);
@@ -48,12 +53,12 @@ struct version *function_version(const struct function *function, uint32_t numbe
 struct function *function_route(const struct org *org, struct str path, struct str *ret_rest);
 
 struct function_spec {
-	struct str name;     /* also the default route */
-	struct str route;    /* "" for the name, or what it was */
-	struct str runtime;  /* name or alias of a language: "node", "node20" */
-	struct str handler;  /* "" for the language's default */
+	struct str name;             /* also the default route */
+	struct str route;            /* "" for the name, or what it was */
+	struct str runtime;          /* name or alias of a language: "node", "node20" */
+	struct str handler;          /* "" for the language's default */
 	char source[ID_SHA256_SIZE]; /* a blob that is stored */
-	struct str filename; /* of a single-file source, "" for an archive */
+	struct str filename;         /* of a single-file source, "" for an archive */
 	struct version_config config;
 };
 
@@ -61,15 +66,22 @@ struct function_spec {
 enum { FUNCTION_MUST_BE_NEW = 1 };
 
 /* Validates, stores (done after the commit: the version is then durable and `initializing`), and
- * makes it ready in the background. The version is NULL on failure. */
+ * makes it ready in the background. The version is NULL on failure. What is invalid, or in conflict
+ * with another function of the org (field "route", field "name" with FUNCTION_MUST_BE_NEW), is told
+ * before function_put() returns; a source that is not stored (field "code") after it. Versions
+ * become ready in any order, and only one that is newer than all that ever served starts to serve
+ * by itself. */
 typedef void function_done_fn(int code, struct function *function, struct version *version,
 	const struct err *err, void *arg);
 void function_put(struct org *org, const struct function_spec *spec, unsigned flags,
 	function_done_fn *done, void *arg) ON_LOOP;
 
-/* Makes a ready version the active one again. 0 for the ready version before the active one. */
-void function_rollback(struct function *function, uint32_t number, function_done_fn *done,
-	void *arg) ON_LOOP;
+/* Makes a ready version the active one again. 0 for the ready version before the active one. Wins
+ * over versions that were put before it and are not ready yet. ERR_NOT_FOUND; ERR_CONFLICT for a
+ * version that is not ready. */
+void function_rollback(
+	struct function *function, uint32_t number, function_done_fn *done, void *arg) ON_LOOP;
+/* Not found any more when this returns; done after the commit, with NULL for both. */
 void function_delete(struct function *function, function_done_fn *done, void *arg) ON_LOOP;
 
 /* Calls changed() at each change of state, of the active version, or when it is gone
@@ -80,5 +92,26 @@ struct function_watch {
 };
 void function_watch(struct function *function, struct function_watch *watch) ON_LOOP;
 void function_unwatch(struct function_watch *watch) ON_LOOP;
+
+/* ---- for this room ---- */
+
+/* A route as it is kept, without slashes at its ends: segments of [A-Za-z0-9._~-], none of them
+ * "." or "..", 255 bytes at most. ERR_INVALID, field "route". */
+int function_check_route(struct str route, char ret[static 256], struct err *err);
+
+/* A function of the store, into its org. */
+struct function *function_add(struct org *org, const char *name, const char *route);
+
+/* A version became READY or FAILED (build.c has set its state): stored, and switched to if it is
+ * the newest. */
+void function_settled(struct version *version) ON_LOOP;
+
+/* It left its org (which was deleted): its versions go, calls in flight finish. */
+void function_leave(struct function *function) ON_LOOP;
+
+/* Frees a deleted function that has no version left. */
+void function_settle(struct function *function);
+/* With all its versions, at the end of the process. */
+void function_free(struct function *function);
 
 #endif

@@ -45,7 +45,8 @@ enum { LIMITS_N = 0 LIMITS(X) };
 #undef X
 
 /* Process-wide; the configuration may lower or raise `value` and `ceiling` before the loop runs
- * (limits_configure("memory_mib", "ceiling", 2048)); floors are fixed. */
+ * (limits_configure("memory_mib", "ceiling", 2048)); floors are fixed. A ceiling below the default
+ * takes it along. */
 extern struct limits_rule limits_table[LIMITS_N];
 int limits_configure(const char *field, const char *what, uint64_t number, struct err *err);
 
@@ -53,6 +54,10 @@ void limits_default(struct limits *ret);
 /* Reads the members that are there over *ret; ERR_INVALID names "<path>.<field>" and the rule
  * ("must be between 32 and 4096"). */
 int limits_read(const json_t *object, const char *path, struct limits *ret, struct err *err);
+
+/* What the store has, over *ret: what a lowered ceiling no longer allows becomes the ceiling. */
+void limits_restore(const json_t *object, struct limits *ret);
+
 json_t *limits_json(const struct limits *limits);
 
 #endif

@@ -10,9 +10,10 @@
 struct org {
 	char name[64];
 	uint64_t created_ms;
-	struct map functions; /* name → struct function, owned */
-	struct map routes;    /* route without slashes at its ends → struct function, borrowed */
-	bool is_deleting;
+	struct map functions;  /* name → struct function, owned */
+	struct map routes;     /* route without slashes at its ends → struct function, borrowed */
+	bool is_deleting;      /* not in domain.orgs any more */
+	unsigned n_leaving;    /* its functions in domain.leaving: it lives as long as they */
 	struct domain *domain; /* borrowed */
 };
 
@@ -23,5 +24,14 @@ struct org *org_find(const struct domain *domain, struct str name);
 typedef void org_done_fn(int code, const struct err *err, void *arg);
 void org_create(struct domain *domain, struct str name, org_done_fn *done, void *arg) ON_LOOP;
 void org_delete(struct org *org, org_done_fn *done, void *arg) ON_LOOP;
+
+/* ---- for this room ---- */
+
+/* An org of the store, into domain.orgs. */
+struct org *org_add(struct domain *domain, const char *name, uint64_t created_ms);
+/* Frees an org that was deleted when its last function has left. */
+void org_settle(struct org *org);
+/* Frees it with all its functions, at the end of the process. */
+void org_free(struct org *org);
 
 #endif

@@ -16,7 +16,13 @@ enum token_role { TOKEN_VIEWER, TOKEN_INVOKER, TOKEN_DEVELOPER, TOKEN_ADMIN };
 
 /* What a route asks for. viewer: READ; invoker: READ CALL; developer: READ CALL WRITE; admin of an
  * org: these and TOKENS; admin without an org (the provider): PROVIDER too, in every org. */
-enum token_right { TOKEN_MAY_READ, TOKEN_MAY_CALL, TOKEN_MAY_WRITE, TOKEN_MAY_TOKENS, TOKEN_MAY_PROVIDER };
+enum token_right {
+	TOKEN_MAY_READ,
+	TOKEN_MAY_CALL,
+	TOKEN_MAY_WRITE,
+	TOKEN_MAY_TOKENS,
+	TOKEN_MAY_PROVIDER
+};
 
 struct token {
 	char id[ID_ULID_SIZE];
@@ -38,8 +44,8 @@ struct token *token_check(struct domain *domain, struct str secret) ON_LOOP;
  * ERR_NOT_FOUND, what its role does not allow is ERR_FORBIDDEN, 0 else. */
 int token_may(const struct token *token, enum token_right right, struct str org, struct err *err);
 
-typedef void token_done_fn(int code, const struct token *token, const char *secret,
-	const struct err *err, void *arg);
+typedef void token_done_fn(
+	int code, const struct token *token, const char *secret, const struct err *err, void *arg);
 void token_create(struct domain *domain, struct str org, enum token_role role, struct str name,
 	uint64_t expires_ms, token_done_fn *done, void *arg) ON_LOOP;
 void token_revoke(struct domain *domain, struct str id, struct str org, token_done_fn *done,
@@ -51,5 +57,15 @@ void token_each(const struct domain *domain, struct str org,
 /* Before the loop runs: where there is no provider token yet, makes one and writes it to
  * <data_dir>/bootstrap-token, mode 0600. Gives whether it did. */
 int token_bootstrap(struct domain *domain, bool *ret_made, struct err *err);
+
+/* ---- for this room ---- */
+
+/* A token of the store, into domain.tokens. */
+struct row_token;
+void token_add(struct domain *domain, const struct row_token *row);
+/* The org was deleted in the store, its tokens with it. */
+void token_forget_org(struct domain *domain, const char *org);
+/* At the end of the process. */
+void token_free_all(struct domain *domain);
 
 #endif
