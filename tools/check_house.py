@@ -34,7 +34,7 @@ FLOORS = {
 # Folders beside src/ that may include from it, and which rooms.
 GUESTS = {
     'cli': {'base', 'net'},
-    'bench': {'base', 'net', 'sandbox'},
+    'bench': {'base', 'net', 'sandbox', 'store'},
     'runtimes': {'base', 'runtime'},
     'include': set(),
 }
