@@ -146,11 +146,12 @@ cgroup_find(const char *controller, char *ret, char *ret_top, size_t size)
 
 /* Groups of spawners. */
 
-/* When a process started, in ticks since boot: field 22 of proc_pid_stat(5); 0 if it is not. */
+/* When a process started, in ticks since boot: field 22 of proc_pid_stat(5); 0 if it is not, or
+ * is dead and not yet buried. */
 static unsigned long long
 start_of(int pid)
 {
-	char path[40], text[1024];
+	char path[40], text[1024], state;
 	unsigned long long start = 0;
 	char *name_end;
 
@@ -158,12 +159,13 @@ start_of(int pid)
 	if (!cgroup_read(AT_FDCWD, path, text, sizeof(text)))
 		return 0;
 	name_end = strrchr(text, ')');
-	if (name_end)
+	if (!name_end ||
 		sscanf(name_end + 1,
-			" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			" %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
 			"%*d %llu",
-			&start);
-	return start;
+			&state, &start) != 2)
+		return 0;
+	return state == 'Z' || state == 'X' ? 0 : start;
 }
 
 static bool
@@ -335,14 +337,21 @@ cgroup_cpu_us(enum cgroup_kind kind, const int files[CGROUP_FILES])
 	return kind == CGROUP_V2 ? number_of(text, "usage_usec") : number_of(text, "") / 1000;
 }
 
+uint64_t
+cgroup_peak_bytes(const int files[CGROUP_FILES])
+{
+	char text[32];
+
+	return read_usage(files[CGROUP_PEAK], text, sizeof(text)) ? number_of(text, "") : 0;
+}
+
 void
 cgroup_usage(enum cgroup_kind kind, const int files[CGROUP_FILES], struct sandbox_usage *ret)
 {
 	char text[512];
 
 	ret->cpu_us = cgroup_cpu_us(kind, files);
-	read_usage(files[CGROUP_PEAK], text, sizeof(text));
-	ret->memory_peak_bytes = number_of(text, "");
+	ret->memory_peak_bytes = cgroup_peak_bytes(files);
 	read_usage(files[CGROUP_OOM], text, sizeof(text));
 	ret->n_oom_kills = (uint32_t)number_of(text, "oom_kill");
 	read_usage(files[CGROUP_PIDS], text, sizeof(text));

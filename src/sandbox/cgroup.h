@@ -105,6 +105,7 @@ own_cgroup_place(struct cgroup_place *place)
  * that are -1 leave zeros. */
 void cgroup_usage(enum cgroup_kind kind, const int files[CGROUP_FILES], struct sandbox_usage *ret);
 uint64_t cgroup_cpu_us(enum cgroup_kind kind, const int files[CGROUP_FILES]);
+uint64_t cgroup_peak_bytes(const int files[CGROUP_FILES]);
 bool cgroup_reset_peak(enum cgroup_kind kind, const int files[CGROUP_FILES]);
 
 /* For the implementations. */

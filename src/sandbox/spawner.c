@@ -426,6 +426,12 @@ sandbox_cpu_us(struct sandbox *sandbox)
 	return cgroup_cpu_us(sandbox->cgroup, sandbox->files);
 }
 
+uint64_t
+sandbox_peak_bytes(struct sandbox *sandbox)
+{
+	return cgroup_peak_bytes(sandbox->files);
+}
+
 void
 sandbox_reset_peak(struct sandbox *sandbox)
 {
