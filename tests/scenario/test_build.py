@@ -102,13 +102,13 @@ function report() { console.error('SEEN ' + JSON.stringify(seen)); process.exit(
 
 
 def test_a_build_that_hangs_is_ended_in_its_time(new_daemon):
-    daemon = new_daemon('--build-timeout', '8s')
+    daemon = new_daemon('--build-time', '8s')
     latest = build_with_script(daemon.new_org(), 'hang', 'setInterval(() => {}, 1000);\n')
     assert latest['state'] == 'failed' and 'time' in latest['reason'] or '8 s' in latest['reason']
 
 
 def test_a_build_that_fills_its_disk_fails_and_says_so(new_daemon):
-    daemon = new_daemon('--build-size', '64MiB')
+    daemon = new_daemon('--build-bytes', '64MiB')
     fill = "const fs = require('fs'); const fd = fs.openSync('fill', 'w'); " \
            "for (;;) fs.writeSync(fd, Buffer.alloc(1 << 20, 1));\n"
     latest = build_with_script(daemon.new_org(), 'fill', fill)
