@@ -253,7 +253,8 @@ http_conn_sniff(struct http_conn *conn, struct str bytes)
 		conn->sniffed[conn->n_sniffed++] = bytes.at[n++];
 	if (n == bytes.len && conn->n_sniffed < HTTP_PREFACE_BYTES)
 		return;
-	http_conn_open(conn, &http1_protocol);
+	http_conn_open(
+		conn, conn->n_sniffed == HTTP_PREFACE_BYTES ? &http2_protocol : &http1_protocol);
 	if (conn->n_sniffed)
 		conn->protocol->on_bytes(conn, str_n(conn->sniffed, conn->n_sniffed));
 	if (http_conn_is_alive(conn) && n < bytes.len)
@@ -288,7 +289,8 @@ http_conn_handshake(struct http_conn *conn)
 	if (rc < 0)
 		conn->is_finishing = true;
 	else if (rc == 1)
-		http_conn_open(conn, &http1_protocol);
+		http_conn_open(
+			conn, tls_session_is_http2(conn->tls) ? &http2_protocol : &http1_protocol);
 }
 
 /* Plain bytes out of TLS, as long as the protocol wants them. */
@@ -385,7 +387,6 @@ http_conn_on_flush(struct loop_flush *flush)
 		conn->protocol->on_turn(conn);
 		if (conn->has_more && !conn->is_paused)
 			http_conn_decrypt(conn);
-		list_remove(&conn->flush.link);
 	}
 	if (!conn->is_broken)
 		http_conn_send(conn);

@@ -236,8 +236,7 @@ http_answer_write(struct http_exchange *exchange, struct str bytes)
 
 	must(exchange->state == HTTP_EXCHANGE_STREAMING);
 	n = exchange->ops->write(exchange, bytes);
-	if (n > HTTP_QUEUE_HIGH)
-		exchange->wants_drain = true;
+	exchange->wants_drain = n > HTTP_QUEUE_LOW;
 	return n;
 }
 

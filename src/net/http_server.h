@@ -102,7 +102,8 @@ void http_answer(struct http_exchange *exchange, int status, const struct http_h
 
 /* Streamed answer: begin, write…, end. Chunked on HTTP/1.1, DATA on HTTP/2, close-delimited on
  * 1.0. http_answer_write gives the bytes now queued for this client; above 256 KiB the caller
- * should wait for on_drain. http_answer_cut breaks the answer off so that the client can tell
+ * should wait for on_drain, which is called when no more than 64 KiB are left of what was more
+ * after a write. http_answer_cut breaks the answer off so that the client can tell
  * (connection closed without the last chunk; RST_STREAM). */
 void http_answer_begin(struct http_exchange *exchange, int status,
 	const struct http_header *headers, size_t n_headers) ON_LOOP;
