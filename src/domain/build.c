@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "domain/build.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "domain/build_install.h"
 #include "domain/build_lane.h"
 #include "domain/build_plan.h"
 #include "domain/build_reason.h"
@@ -19,10 +19,6 @@
 
 #define SHORT_STEPS_AT_ONCE 4
 #define DEPS_ENTRIES        200000
-#define INSTALL_PROCESSES   256
-#define INSTALL_FILES       1024
-#define INSTALL_CPU_WEIGHT  50 /* half of what a call has */
-#define HOSTS_MAX           32
 
 enum build_state {
 	BUILD_WAITING,
@@ -391,65 +387,6 @@ build_step_find(struct build *build)
 
 /* ---- installing ---- */
 
-static void
-build_add_variable(struct buf *init, const char *key, const char *value)
-{
-	buf_printf(init, "%s=%s", key, value);
-	buf_add_char(init, '\0');
-}
-
-static void
-build_write_init(const struct build *build, struct buf *init)
-{
-	const struct domain_config *config = &build_domain(build)->config;
-	const char *const *command = build->version->language->build->command;
-
-	for (size_t i = 0; command[i]; i++) {
-		char key[40];
-
-		snprintf(key, sizeof(key), "MAYFLY_COMMAND_%zu", i);
-		build_add_variable(init, key, command[i]);
-	}
-	build_add_variable(init, "MAYFLY_REGISTRY", config->npm_registry);
-	build_add_variable(init, "MAYFLY_INDEX", config->pip_index);
-}
-
-/* The registry of the language, and what the provider allows besides. */
-struct build_hosts {
-	char registry[280];
-	const char *list[HOSTS_MAX + 1];
-};
-
-static int
-build_list_hosts(const struct build *build, struct build_hosts *ret, struct err *err)
-{
-	const struct domain_config *config = &build_domain(build)->config;
-	bool is_python = strcmp(build->version->language->family, "python") == 0;
-	size_t n = 0;
-	int rc = build_plan_host(
-		is_python ? config->pip_index : config->npm_registry, ret->registry, err);
-
-	ret->list[n++] = ret->registry;
-	for (size_t i = 0; config->build_hosts && config->build_hosts[i] && n < HOSTS_MAX; i++)
-		ret->list[n++] = config->build_hosts[i];
-	ret->list[n] = NULL;
-	return rc;
-}
-
-/* A file without a name: nothing of it is left behind, however this ends. */
-static int
-build_open_output(struct build *build, struct err *err)
-{
-	OWN(mem)
-	char *path = mem_printf("%s/build-XXXXXX", build_domain(build)->config.data_dir);
-
-	build->output = mkostemp(path, O_CLOEXEC);
-	if (build->output < 0)
-		return err_sys(err, "making a file for dependencies");
-	unlink(path);
-	return 0;
-}
-
 static int
 build_store_work(struct store_db *db, struct store_message *message, struct err *err)
 {
@@ -519,40 +456,6 @@ build_on_installed(const struct job_end *end, void *arg)
 	build_unref(build);
 }
 
-static int
-build_install(struct build *build, struct err *err) ON_LOOP
-{
-	const struct domain_config *config = &build_domain(build)->config;
-	OWN(buf) struct buf init = BUF_INIT;
-	struct build_hosts hosts;
-	struct job_spec spec = {
-		.kind = SANDBOX_BUILD,
-		.root = domain_root(build_domain(build), build->version->language->build->root),
-		.tree = build->version->tree,
-		.limits = {.memory_bytes = config->build_memory_bytes,
-			.cpu_weight = INSTALL_CPU_WEIGHT,
-			.processes = INSTALL_PROCESSES,
-			.open_files = INSTALL_FILES,
-			.tmp_bytes = config->build_bytes,
-			.file_bytes = config->build_bytes},
-		.deadline_ms = config->build_ms,
-		.input = -1,
-		.hosts = hosts.list,
-		.on_end = build_on_installed,
-		.arg = build,
-	};
-	int rc = build_list_hosts(build, &hosts, err);
-
-	if (rc >= 0)
-		rc = build_open_output(build, err);
-	if (rc < 0)
-		return rc;
-	build_write_init(build, &init);
-	spec.init = buf_str(&init);
-	spec.output = build->output;
-	return job_start(build_domain(build), &spec, &build->job, err);
-}
-
 static void
 build_step_install(struct build_turn *turn)
 {
@@ -562,7 +465,8 @@ build_step_install(struct build_turn *turn)
 
 	thread_on_loop();
 	build->state = BUILD_INSTALLING;
-	rc = build_install(build, &err);
+	rc = build_install_start(
+		build->version, build_on_installed, build, &build->output, &build->job, &err);
 	if (rc < 0)
 		build_fail_err(build, &err);
 	else

@@ -17,6 +17,8 @@
 #include "domain/org.h"
 #include "domain/version.h"
 
+#define FUNCTION_ROUTE_MAX 255
+
 enum function_state {
 	FUNCTION_INITIALIZING,
 	FUNCTION_READY,
@@ -29,7 +31,7 @@ struct function {
 	struct list link; /* in domain.leaving once it is deleted */
 	struct org *org;  /* borrowed */
 	char name[64];
-	char route[256];
+	char route[FUNCTION_ROUTE_MAX + 1];
 	uint32_t last_version;  /* highest number given out */
 	uint32_t newest;        /* only a version above it becomes active by itself */
 	struct version *active; /* borrowed from versions, NULL before the first is ready */
@@ -97,10 +99,17 @@ void function_unwatch(struct function_watch *watch) ON_LOOP;
 
 /* A route as it is kept, without slashes at its ends: segments of [A-Za-z0-9._~-], none of them
  * "." or "..", 255 bytes at most. ERR_INVALID, field "route". */
-int function_check_route(struct str route, char ret[static 256], struct err *err);
+int function_check_route(
+	struct str route, char ret[static FUNCTION_ROUTE_MAX + 1], struct err *err);
 
 /* A function of the store, into its org. */
 struct function *function_add(struct org *org, const char *name, const char *route);
+
+/* Tells those who watch it. */
+void function_changed(struct function *function, bool is_gone) ON_LOOP;
+
+/* From now on this version serves. */
+void function_switch(struct function *function, struct version *version) ON_LOOP;
 
 /* A version became READY or FAILED (build.c has set its state): stored, and switched to if it is
  * the newest. */
