@@ -70,7 +70,6 @@ static uint64_t
 http2_tick_after(const struct http2_conn *http2)
 {
 	const struct http_limits *limits = &http2->conn->server->limits;
-
 	uint64_t after = HTTP2_LINGER_MS;
 
 	if (limits->body_window_ms < after)

@@ -57,6 +57,7 @@ struct http2_stream {
 	bool is_deferred;    /* nghttp2 waits for nghttp2_session_resume_data() */
 	bool is_ended;       /* nothing will be added to out */
 	bool has_body;       /* the answer may have one */
+	bool is_lingering;   /* the answer is out before the end of the request */
 	struct buf out;      /* owned: of the answer, not yet given to nghttp2 */
 	size_t window_bytes; /* of the request's body in the present window of the rate */
 	uint64_t since_ms;   /* begin of that window, or of the last progress of the answer */
