@@ -152,7 +152,8 @@ def check(method, target, answer):
         return
     seen[method, name, answer.status] += 1
     responses = found['responses']
-    promised = responses.get(str(answer.status))
+    other = responses.get('default') if answer.status >= 400 else None
+    promised = responses.get(str(answer.status), other)
     assert promised, f'{method} {name}: {answer.status} is not in openapi.yaml: {answer}'
     promised = resolve(promised)
     for header, spec in promised.get('headers', {}).items():
