@@ -13,29 +13,28 @@ api_function_newest(const struct function *function)
 	return list_last(&function->versions, struct version, link);
 }
 
-/* What it runs with now stands at the top: the active version, else the newest. */
+/* What it runs with now stands beside it: the active version's configuration, else the newest's. */
 json_t *
 api_function_json(const struct function *function, bool with_values)
 {
 	const struct version *newest = api_function_newest(function);
-	const struct version *shown = function->active ? function->active : newest;
 	OWN(mem) char *url = mem_printf("/api/org/%s/%s", function->org->name, function->route);
-	json_t *json = api_version_json(shown, with_values);
+	OWN(json)
+	json_t *shown = api_version_json(function->active ? function->active : newest, with_values);
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o}", "org",
+		function->org->name, "name", function->name, "route", function->route, "url", url,
+		"state", function_state_word(function_state(function)), "reason",
+		newest->reason ? newest->reason : "", "active_version",
+		function->active ? json_integer(function->active->number) : json_null(),
+		"last_version", (json_int_t)function->last_version, "n_calls",
+		(json_int_t)function->n_calls, "created_at", api_json_time(function->created_ms),
+		"updated_at", api_json_time(function->updated_ms));
 
-	json_object_del(json, "number");
-	json_object_del(json, "is_active");
-	json_object_del(json, "build_log");
-	json_object_update_new(json,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:o}", "org",
-			function->org->name, "name", function->name, "route", function->route,
-			"url", url, "state", function_state_word(function_state(function)),
-			"reason", newest->reason ? newest->reason : "", "active_version",
-			function->active ? json_integer(function->active->number) : json_null(),
-			"last_version", (json_int_t)function->last_version, "n_calls",
-			(json_int_t)function->n_calls, "created_at",
-			api_json_time(function->created_ms), "updated_at",
-			api_json_time(function->updated_ms), "latest",
-			api_version_json(newest, with_values)));
+	json_object_del(shown, "number");
+	json_object_del(shown, "is_active");
+	json_object_del(shown, "build_log");
+	json_object_update_missing(json, shown);
+	json_object_set_new(json, "latest", api_version_json(newest, with_values));
 	return json;
 }
 

@@ -25,7 +25,7 @@ lock_refuse(int fd, const char *data_dir, struct err *err)
 int
 lock_take(const char *data_dir, int *ret_fd, struct err *err)
 {
-	OWN(mem) char *path = path_join(data_dir, "lock");
+	OWN(mem) char *path = path_join(data_dir, "daemon.lock");
 	OWN(fd) int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd < 0)
