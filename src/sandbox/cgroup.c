@@ -64,7 +64,7 @@ cgroup_kill_listed(int dir, const char *file)
 /* Finding the hierarchies. */
 
 static bool
-has_word(const char *list, const char *word)
+cgroup_has_word(const char *list, const char *word)
 {
 	size_t len = strlen(word);
 
@@ -79,7 +79,7 @@ has_word(const char *list, const char *word)
 
 /* Our group in one hierarchy, from the lines "id:controllers:path" of /proc/self/cgroup. */
 static bool
-find_own(const char *controller, char *ret, size_t size)
+cgroup_find_own(const char *controller, char *ret, size_t size)
 {
 	OWN(file) FILE *file = fopen("/proc/self/cgroup", "re");
 	char line[PATH_MAX];
@@ -93,7 +93,7 @@ find_own(const char *controller, char *ret, size_t size)
 		*path++ = '\0';
 		path[strcspn(path, "\n")] = '\0';
 		controllers++;
-		if (*controller ? has_word(controllers, controller) : *controllers == '\0') {
+		if (*controller ? cgroup_has_word(controllers, controller) : *controllers == '\0') {
 			snprintf(ret, size, "%s", path);
 			return true;
 		}
@@ -104,7 +104,7 @@ find_own(const char *controller, char *ret, size_t size)
 /* The mount of one hierarchy, from proc_pid_mountinfo(5): the folder of the hierarchy that is
  * mounted, and where. */
 static bool
-find_mount(const char *controller, char *ret_root, char *ret_at)
+cgroup_find_mount(const char *controller, char *ret_root, char *ret_at)
 {
 	OWN(file) FILE *file = fopen("/proc/self/mountinfo", "re");
 	char line[2 * PATH_MAX], type[32], options[256];
@@ -115,7 +115,8 @@ find_mount(const char *controller, char *ret_root, char *ret_at)
 		if (!behind || sscanf(line, "%*d %*d %*s %4095s %4095s", ret_root, ret_at) != 2 ||
 			sscanf(behind, " - %31s %*s %255s", type, options) != 2)
 			continue;
-		if (*controller ? strcmp(type, "cgroup") == 0 && has_word(options, controller)
+		if (*controller ? strcmp(type, "cgroup") == 0 &&
+					  cgroup_has_word(options, controller)
 				: strcmp(type, "cgroup2") == 0)
 			return true;
 	}
@@ -129,7 +130,8 @@ cgroup_find(const char *controller, char *ret, char *ret_top, size_t size)
 	const char *below = own;
 	size_t len;
 
-	if (!find_mount(controller, root, at) || !find_own(controller, own, sizeof(own)))
+	if (!cgroup_find_mount(controller, root, at) ||
+		!cgroup_find_own(controller, own, sizeof(own)))
 		return false;
 	/* In a container the mount may begin at a group further down. */
 	len = strcmp(root, "/") == 0 ? 0 : strlen(root);
@@ -149,7 +151,7 @@ cgroup_find(const char *controller, char *ret, char *ret_top, size_t size)
 /* When a process started, in ticks since boot: field 22 of proc_pid_stat(5); 0 if it is not, or
  * is dead and not yet buried. */
 static unsigned long long
-start_of(int pid)
+cgroup_start_of(int pid)
 {
 	char path[40], text[1024], state;
 	unsigned long long start = 0;
@@ -169,7 +171,7 @@ start_of(int pid)
 }
 
 static bool
-is_of_dead_spawner(const char *name)
+cgroup_is_of_dead_spawner(const char *name)
 {
 	unsigned long long start;
 	char rest;
@@ -177,11 +179,11 @@ is_of_dead_spawner(const char *name)
 
 	if (sscanf(name, "%d-%llu%c", &pid, &start, &rest) != 2 || pid < 1)
 		return false;
-	return start_of(pid) != start;
+	return cgroup_start_of(pid) != start;
 }
 
 static void
-remove_when_empty(int dir, const char *name)
+cgroup_remove_when_empty(int dir, const char *name)
 {
 	for (int i = 0; i < 2000 && unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno == EBUSY; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -189,7 +191,7 @@ remove_when_empty(int dir, const char *name)
 
 /* Ends and removes every group in the folder `base`/`name`, and it. */
 static void
-remove_spawner(int base, const char *name)
+cgroup_remove_spawner(int base, const char *name)
 {
 	OWN(fd) int fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	OWN(dir) DIR *folder = fd < 0 ? NULL : fdopendir(dup(fd));
@@ -202,20 +204,20 @@ remove_spawner(int base, const char *name)
 			continue;
 		snprintf(procs, sizeof(procs), "%s/cgroup.procs", entry->d_name);
 		cgroup_kill_listed(fd, procs);
-		remove_when_empty(fd, entry->d_name);
+		cgroup_remove_when_empty(fd, entry->d_name);
 	}
-	remove_when_empty(base, name);
+	cgroup_remove_when_empty(base, name);
 }
 
 static void
-sweep(int base)
+cgroup_sweep(int base)
 {
 	OWN(dir) DIR *folder = fdopendir(dup(base));
 	struct dirent *entry;
 
 	while (folder && (entry = readdir(folder))) {
-		if (entry->d_type == DT_DIR && is_of_dead_spawner(entry->d_name))
-			remove_spawner(base, entry->d_name);
+		if (entry->d_type == DT_DIR && cgroup_is_of_dead_spawner(entry->d_name))
+			cgroup_remove_spawner(base, entry->d_name);
 	}
 }
 
@@ -229,7 +231,7 @@ cgroup_open_kind(struct cgroup_parent *ret, const struct cgroup_ops *ops, const 
 	ret->ops = ops;
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++)
 		ret->dirs[i] = ret->base[i] = -1;
-	snprintf(ret->name, sizeof(ret->name), "%d-%llu", getpid(), start_of(getpid()));
+	snprintf(ret->name, sizeof(ret->name), "%d-%llu", getpid(), cgroup_start_of(getpid()));
 	rc = ops->open(ret, parent_name, err);
 	if (rc < 0) {
 		cgroup_close(ret);
@@ -237,7 +239,7 @@ cgroup_open_kind(struct cgroup_parent *ret, const struct cgroup_ops *ops, const 
 	}
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
 		if (ret->base[i] >= 0)
-			sweep(ret->base[i]);
+			cgroup_sweep(ret->base[i]);
 	}
 	return 0;
 }
@@ -270,7 +272,7 @@ cgroup_close(struct cgroup_parent *parent)
 		if (parent->dirs[i] >= 0)
 			close(parent->dirs[i]);
 		if (parent->base[i] >= 0) {
-			remove_when_empty(parent->base[i], parent->name);
+			cgroup_remove_when_empty(parent->base[i], parent->name);
 			close(parent->base[i]);
 		}
 		parent->dirs[i] = parent->base[i] = -1;
@@ -305,7 +307,7 @@ cgroup_place_done(struct cgroup_place *place)
 /* Usage. */
 
 static bool
-read_usage(int fd, char *ret, size_t size)
+cgroup_read_usage(int fd, char *ret, size_t size)
 {
 	ssize_t n = fd < 0 ? -1 : pread(fd, ret, size - 1, 0);
 
@@ -315,7 +317,7 @@ read_usage(int fd, char *ret, size_t size)
 
 /* The number behind `key` and a space at the beginning of a line; key "" for the first. */
 static uint64_t
-number_of(const char *text, const char *key)
+cgroup_number_of(const char *text, const char *key)
 {
 	size_t len = strlen(key);
 
@@ -332,9 +334,10 @@ cgroup_cpu_us(enum cgroup_kind kind, const int files[CGROUP_FILES])
 {
 	char text[512];
 
-	if (!read_usage(files[CGROUP_CPU], text, sizeof(text)))
+	if (!cgroup_read_usage(files[CGROUP_CPU], text, sizeof(text)))
 		return 0;
-	return kind == CGROUP_V2 ? number_of(text, "usage_usec") : number_of(text, "") / 1000;
+	return kind == CGROUP_V2 ? cgroup_number_of(text, "usage_usec")
+				 : cgroup_number_of(text, "") / 1000;
 }
 
 uint64_t
@@ -342,7 +345,9 @@ cgroup_peak_bytes(const int files[CGROUP_FILES])
 {
 	char text[32];
 
-	return read_usage(files[CGROUP_PEAK], text, sizeof(text)) ? number_of(text, "") : 0;
+	return cgroup_read_usage(files[CGROUP_PEAK], text, sizeof(text))
+		       ? cgroup_number_of(text, "")
+		       : 0;
 }
 
 void
@@ -352,10 +357,10 @@ cgroup_usage(enum cgroup_kind kind, const int files[CGROUP_FILES], struct sandbo
 
 	ret->cpu_us = cgroup_cpu_us(kind, files);
 	ret->memory_peak_bytes = cgroup_peak_bytes(files);
-	read_usage(files[CGROUP_OOM], text, sizeof(text));
-	ret->n_oom_kills = (uint32_t)number_of(text, "oom_kill");
-	read_usage(files[CGROUP_PIDS], text, sizeof(text));
-	ret->n_fork_refused = (uint32_t)number_of(text, "max");
+	cgroup_read_usage(files[CGROUP_OOM], text, sizeof(text));
+	ret->n_oom_kills = (uint32_t)cgroup_number_of(text, "oom_kill");
+	cgroup_read_usage(files[CGROUP_PIDS], text, sizeof(text));
+	ret->n_fork_refused = (uint32_t)cgroup_number_of(text, "max");
 }
 
 bool

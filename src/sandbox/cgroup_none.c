@@ -6,27 +6,28 @@
 #include "sandbox/cgroup.h"
 
 static int
-none_open(struct cgroup_parent *parent, const char *parent_name, struct err *err)
+cgroup_none_open(struct cgroup_parent *parent, const char *parent_name, struct err *err)
 {
 	parent->enforced = 0;
 	return 0;
 }
 
 static int
-none_create(struct cgroup_parent *parent, unsigned seat, struct err *err)
+cgroup_none_create(struct cgroup_parent *parent, unsigned seat, struct err *err)
 {
 	return 0;
 }
 
 static int
-none_set(struct cgroup_parent *parent, unsigned seat, const struct sandbox_limits *limits,
+cgroup_none_set(struct cgroup_parent *parent, unsigned seat, const struct sandbox_limits *limits,
 	struct err *err)
 {
 	return 0;
 }
 
 static int
-none_place(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
+cgroup_none_place(
+	struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
 {
 	ret->into = -1;
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++)
@@ -35,26 +36,26 @@ none_place(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret
 }
 
 static void
-none_files(struct cgroup_parent *parent, unsigned seat, int ret[CGROUP_FILES])
+cgroup_none_files(struct cgroup_parent *parent, unsigned seat, int ret[CGROUP_FILES])
 {
 	for (size_t i = 0; i < CGROUP_FILES; i++)
 		ret[i] = -1;
 }
 
 static int
-none_watch_oom(struct cgroup_parent *parent, unsigned seat)
+cgroup_none_watch_oom(struct cgroup_parent *parent, unsigned seat)
 {
 	return -1;
 }
 
 static void
-none_kill(struct cgroup_parent *parent, unsigned seat)
+cgroup_none_kill(struct cgroup_parent *parent, unsigned seat)
 {
 	/* Whoever ends pid 1 of the sandbox ends all of it. */
 }
 
 static int
-none_remove(struct cgroup_parent *parent, unsigned seat, struct err *err)
+cgroup_none_remove(struct cgroup_parent *parent, unsigned seat, struct err *err)
 {
 	return 0;
 }
@@ -62,12 +63,12 @@ none_remove(struct cgroup_parent *parent, unsigned seat, struct err *err)
 const struct cgroup_ops cgroup_none = {
 	.name = "none",
 	.kind = CGROUP_NONE,
-	.open = none_open,
-	.create = none_create,
-	.set = none_set,
-	.place = none_place,
-	.files = none_files,
-	.watch_oom = none_watch_oom,
-	.kill = none_kill,
-	.remove = none_remove,
+	.open = cgroup_none_open,
+	.create = cgroup_none_create,
+	.set = cgroup_none_set,
+	.place = cgroup_none_place,
+	.files = cgroup_none_files,
+	.watch_oom = cgroup_none_watch_oom,
+	.kill = cgroup_none_kill,
+	.remove = cgroup_none_remove,
 };

@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 
 #include "base/own.h"
-#include "base/path.h"
 
 enum { V1_CPU, V1_CPUACCT, V1_MEMORY, V1_PIDS, V1_FREEZER };
 _Static_assert(V1_FREEZER + 1 == CGROUP_HIERARCHIES, "one place per hierarchy");
@@ -24,7 +23,7 @@ _Static_assert(V1_FREEZER + 1 == CGROUP_HIERARCHIES, "one place per hierarchy");
 static const struct {
 	const char *controller;
 	unsigned powers;
-} v1_hierarchies[CGROUP_HIERARCHIES] = {
+} cgroup_v1_hierarchies[CGROUP_HIERARCHIES] = {
 	[V1_CPU] = {"cpu", CGROUP_HOLDS_CPU_WEIGHT | CGROUP_HOLDS_CPU_PERCENT},
 	[V1_CPUACCT] = {"cpuacct", CGROUP_METERS_CPU},
 	[V1_MEMORY] = {"memory", CGROUP_HOLDS_MEMORY | CGROUP_METERS_MEMORY},
@@ -33,14 +32,14 @@ static const struct {
 };
 
 static const char *
-file_of(char ret[64], unsigned seat, const char *file)
+cgroup_v1_file_of(char ret[64], unsigned seat, const char *file)
 {
 	snprintf(ret, 64, "s%u/%s", seat, file);
 	return ret;
 }
 
 static void
-note_missing(struct cgroup_parent *parent, const char *what, const char *why)
+cgroup_v1_note_missing(struct cgroup_parent *parent, const char *what, const char *why)
 {
 	size_t len = strlen(parent->missing);
 
@@ -48,38 +47,50 @@ note_missing(struct cgroup_parent *parent, const char *what, const char *why)
 		what, why);
 }
 
+/* Makes `folder`/`parent_name`, and our own group in it. */
 static int
-open_hierarchy(struct cgroup_parent *parent, size_t i, const char *parent_name)
+cgroup_v1_open_below(
+	struct cgroup_parent *parent, size_t i, const char *folder, const char *parent_name)
 {
-	char own[PATH_MAX], path[PATH_MAX + 64];
-	struct err reason = {0};
+	OWN(fd) int above = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (!cgroup_find(v1_hierarchies[i].controller, own, NULL, sizeof(own))) {
-		errno = ENOENT;
+	if (above < 0 || (mkdirat(above, parent_name, 0755) < 0 && errno != EEXIST))
 		return -1;
-	}
-	snprintf(path, sizeof(path), "%s/%s", own, parent_name);
-	if (path_make(path, 0755, &reason) < 0) {
-		errno = reason.sys;
-		return -1;
-	}
-	parent->base[i] = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (parent->base[i] < 0)
-		return -1;
-	if (mkdirat(parent->base[i], parent->name, 0755) < 0 && errno != EEXIST)
+	parent->base[i] = openat(above, parent_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent->base[i] < 0 ||
+		(mkdirat(parent->base[i], parent->name, 0755) < 0 && errno != EEXIST))
 		return -1;
 	parent->dirs[i] = openat(parent->base[i], parent->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return parent->dirs[i] < 0 ? -1 : 0;
 }
 
+/* At the top, where the next spawner finds what this one leaves, whatever group it is started in;
+ * an ordinary user may have been given a group of his own. */
 static int
-v1_open(struct cgroup_parent *parent, const char *parent_name, struct err *err)
+cgroup_v1_open_hierarchy(struct cgroup_parent *parent, size_t i, const char *parent_name)
+{
+	char own[PATH_MAX], top[PATH_MAX];
+
+	if (!cgroup_find(cgroup_v1_hierarchies[i].controller, own, top, sizeof(own))) {
+		errno = ENOENT;
+		return -1;
+	}
+	if (cgroup_v1_open_below(parent, i, top, parent_name) == 0)
+		return 0;
+	own_fd(&parent->base[i]);
+	parent->base[i] = -1;
+	return cgroup_v1_open_below(parent, i, own, parent_name);
+}
+
+static int
+cgroup_v1_open(struct cgroup_parent *parent, const char *parent_name, struct err *err)
 {
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
-		if (open_hierarchy(parent, i, parent_name) == 0)
-			parent->enforced |= v1_hierarchies[i].powers;
-		else if (v1_hierarchies[i].powers)
-			note_missing(parent, v1_hierarchies[i].controller, strerror(errno));
+		if (cgroup_v1_open_hierarchy(parent, i, parent_name) == 0)
+			parent->enforced |= cgroup_v1_hierarchies[i].powers;
+		else if (cgroup_v1_hierarchies[i].powers)
+			cgroup_v1_note_missing(
+				parent, cgroup_v1_hierarchies[i].controller, strerror(errno));
 	}
 	if (parent->enforced == 0)
 		return err_set(err, ERR_UNAVAILABLE, "%s", parent->missing);
@@ -87,77 +98,83 @@ v1_open(struct cgroup_parent *parent, const char *parent_name, struct err *err)
 		faccessat(parent->dirs[V1_MEMORY], "memory.memsw.limit_in_bytes", F_OK, 0) == 0)
 		parent->enforced |= CGROUP_HOLDS_SWAP;
 	else
-		note_missing(parent, "swap", "the kernel does not count swap (swapaccount=1)");
+		cgroup_v1_note_missing(
+			parent, "swap", "the kernel does not count swap (swapaccount=1)");
 	return 0;
 }
 
 static int
-v1_create(struct cgroup_parent *parent, unsigned seat, struct err *err)
+cgroup_v1_create(struct cgroup_parent *parent, unsigned seat, struct err *err)
 {
 	char name[64];
 
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
 		if (parent->dirs[i] >= 0 &&
-			mkdirat(parent->dirs[i], file_of(name, seat, ""), 0755) < 0 &&
+			mkdirat(parent->dirs[i], cgroup_v1_file_of(name, seat, ""), 0755) < 0 &&
 			errno != EEXIST)
-			return err_sys(err, "making a %s group", v1_hierarchies[i].controller);
+			return err_sys(
+				err, "making a %s group", cgroup_v1_hierarchies[i].controller);
 	}
 	return 0;
 }
 
 static int
-set_cpu(int dir, unsigned seat, const struct sandbox_limits *limits)
+cgroup_v1_set_cpu(int dir, unsigned seat, const struct sandbox_limits *limits)
 {
 	unsigned shares = limits->cpu_weight * 1024 / 100;
 	char name[64];
 
-	if (cgroup_write_f(dir, file_of(name, seat, "cpu.shares"), "%u", shares < 2 ? 2 : shares))
+	if (cgroup_write_f(dir, cgroup_v1_file_of(name, seat, "cpu.shares"), "%u",
+		    shares < 2 ? 2 : shares))
 		return -1;
 	if (limits->cpu_percent == 0)
 		return 0;
-	if (cgroup_write_f(dir, file_of(name, seat, "cpu.cfs_quota_us"), "%llu",
+	if (cgroup_write_f(dir, cgroup_v1_file_of(name, seat, "cpu.cfs_quota_us"), "%llu",
 		    limits->cpu_percent * 1000ull))
 		return -1;
 	/* What was not used may be used later: short work is not made to wait. Since Linux 5.14. */
-	cgroup_write_f(dir, file_of(name, seat, "cpu.cfs_burst_us"), "%llu",
+	cgroup_write_f(dir, cgroup_v1_file_of(name, seat, "cpu.cfs_burst_us"), "%llu",
 		limits->cpu_percent * 1000ull);
 	return 0;
 }
 
 static int
-set_memory(
+cgroup_v1_set_memory(
 	struct cgroup_parent *parent, int dir, unsigned seat, const struct sandbox_limits *limits)
 {
 	unsigned long long bytes = limits->memory_bytes;
 	char name[64];
 
-	if (cgroup_write_f(dir, file_of(name, seat, "memory.limit_in_bytes"), "%llu", bytes))
+	if (cgroup_write_f(
+		    dir, cgroup_v1_file_of(name, seat, "memory.limit_in_bytes"), "%llu", bytes))
 		return -1;
 	if (!(parent->enforced & CGROUP_HOLDS_SWAP))
 		return 0;
 	return cgroup_write_f(
-		dir, file_of(name, seat, "memory.memsw.limit_in_bytes"), "%llu", bytes);
+		dir, cgroup_v1_file_of(name, seat, "memory.memsw.limit_in_bytes"), "%llu", bytes);
 }
 
 static int
-v1_set(struct cgroup_parent *parent, unsigned seat, const struct sandbox_limits *limits,
+cgroup_v1_set(struct cgroup_parent *parent, unsigned seat, const struct sandbox_limits *limits,
 	struct err *err)
 {
 	const int *dirs = parent->dirs;
 	char name[64];
 
-	if (dirs[V1_CPU] >= 0 && set_cpu(dirs[V1_CPU], seat, limits) < 0)
+	if (dirs[V1_CPU] >= 0 && cgroup_v1_set_cpu(dirs[V1_CPU], seat, limits) < 0)
 		return err_sys(err, "limiting CPU time");
-	if (dirs[V1_MEMORY] >= 0 && set_memory(parent, dirs[V1_MEMORY], seat, limits) < 0)
+	if (dirs[V1_MEMORY] >= 0 && cgroup_v1_set_memory(parent, dirs[V1_MEMORY], seat, limits) < 0)
 		return err_sys(err, "limiting memory");
-	if (dirs[V1_PIDS] >= 0 && cgroup_write_f(dirs[V1_PIDS], file_of(name, seat, "pids.max"),
-					  "%u", limits->processes) < 0)
+	if (dirs[V1_PIDS] >= 0 &&
+		cgroup_write_f(dirs[V1_PIDS], cgroup_v1_file_of(name, seat, "pids.max"), "%u",
+			limits->processes) < 0)
 		return err_sys(err, "limiting processes");
 	return 0;
 }
 
 static int
-v1_place(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
+cgroup_v1_place(
+	struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
 {
 	char name[64];
 
@@ -167,8 +184,8 @@ v1_place(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, 
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
 		if (parent->dirs[i] < 0)
 			continue;
-		ret->procs[i] = openat(
-			parent->dirs[i], file_of(name, seat, "cgroup.procs"), O_WRONLY | O_CLOEXEC);
+		ret->procs[i] = openat(parent->dirs[i],
+			cgroup_v1_file_of(name, seat, "cgroup.procs"), O_WRONLY | O_CLOEXEC);
 		if (ret->procs[i] < 0) {
 			err_sys(err, "opening %s", name);
 			cgroup_place_done(ret);
@@ -179,68 +196,75 @@ v1_place(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, 
 }
 
 static int
-open_file(struct cgroup_parent *parent, size_t i, unsigned seat, const char *file, int flags)
+cgroup_v1_open_file(
+	struct cgroup_parent *parent, size_t i, unsigned seat, const char *file, int flags)
 {
 	char name[64];
 
 	if (parent->dirs[i] < 0)
 		return -1;
-	return openat(parent->dirs[i], file_of(name, seat, file), flags | O_CLOEXEC);
+	return openat(parent->dirs[i], cgroup_v1_file_of(name, seat, file), flags | O_CLOEXEC);
 }
 
 static void
-v1_files(struct cgroup_parent *parent, unsigned seat, int ret[CGROUP_FILES])
+cgroup_v1_files(struct cgroup_parent *parent, unsigned seat, int ret[CGROUP_FILES])
 {
-	ret[CGROUP_CPU] = open_file(parent, V1_CPUACCT, seat, "cpuacct.usage", O_RDONLY);
-	ret[CGROUP_PEAK] = open_file(parent, V1_MEMORY, seat, "memory.max_usage_in_bytes", O_RDWR);
-	ret[CGROUP_OOM] = open_file(parent, V1_MEMORY, seat, "memory.oom_control", O_RDONLY);
-	ret[CGROUP_PIDS] = open_file(parent, V1_PIDS, seat, "pids.events", O_RDONLY);
+	ret[CGROUP_CPU] = cgroup_v1_open_file(parent, V1_CPUACCT, seat, "cpuacct.usage", O_RDONLY);
+	ret[CGROUP_PEAK] =
+		cgroup_v1_open_file(parent, V1_MEMORY, seat, "memory.max_usage_in_bytes", O_RDWR);
+	ret[CGROUP_OOM] =
+		cgroup_v1_open_file(parent, V1_MEMORY, seat, "memory.oom_control", O_RDONLY);
+	ret[CGROUP_PIDS] = cgroup_v1_open_file(parent, V1_PIDS, seat, "pids.events", O_RDONLY);
 }
 
 static int
-v1_watch_oom(struct cgroup_parent *parent, unsigned seat)
+cgroup_v1_watch_oom(struct cgroup_parent *parent, unsigned seat)
 {
-	OWN(fd) int control = open_file(parent, V1_MEMORY, seat, "memory.oom_control", O_RDONLY);
+	OWN(fd)
+	int control = cgroup_v1_open_file(parent, V1_MEMORY, seat, "memory.oom_control", O_RDONLY);
 	OWN(fd) int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	char name[64];
 
 	if (control < 0 || event < 0 ||
-		cgroup_write_f(parent->dirs[V1_MEMORY], file_of(name, seat, "cgroup.event_control"),
-			"%d %d", event, control) < 0)
+		cgroup_write_f(parent->dirs[V1_MEMORY],
+			cgroup_v1_file_of(name, seat, "cgroup.event_control"), "%d %d", event,
+			control) < 0)
 		return -1;
 	return take_fd(&event);
 }
 
 /* A frozen group cannot fork away from the killer. */
 static void
-v1_kill(struct cgroup_parent *parent, unsigned seat)
+cgroup_v1_kill(struct cgroup_parent *parent, unsigned seat)
 {
 	int freezer = parent->dirs[V1_FREEZER];
 	char name[64];
 
 	if (freezer >= 0)
-		cgroup_write(freezer, file_of(name, seat, "freezer.state"), "FROZEN");
+		cgroup_write(freezer, cgroup_v1_file_of(name, seat, "freezer.state"), "FROZEN");
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
 		if (parent->dirs[i] >= 0)
-			cgroup_kill_listed(parent->dirs[i], file_of(name, seat, "cgroup.procs"));
+			cgroup_kill_listed(
+				parent->dirs[i], cgroup_v1_file_of(name, seat, "cgroup.procs"));
 	}
 	if (freezer >= 0)
-		cgroup_write(freezer, file_of(name, seat, "freezer.state"), "THAWED");
+		cgroup_write(freezer, cgroup_v1_file_of(name, seat, "freezer.state"), "THAWED");
 }
 
 static int
-v1_remove(struct cgroup_parent *parent, unsigned seat, struct err *err)
+cgroup_v1_remove(struct cgroup_parent *parent, unsigned seat, struct err *err)
 {
 	char name[64];
 
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
 		if (parent->dirs[i] < 0 ||
-			unlinkat(parent->dirs[i], file_of(name, seat, ""), AT_REMOVEDIR) == 0 ||
+			unlinkat(parent->dirs[i], cgroup_v1_file_of(name, seat, ""),
+				AT_REMOVEDIR) == 0 ||
 			errno == ENOENT)
 			continue;
 		if (errno == EBUSY)
 			return err_set(err, ERR_CONFLICT, "a process is still in %s", name);
-		return err_sys(err, "removing a %s group", v1_hierarchies[i].controller);
+		return err_sys(err, "removing a %s group", cgroup_v1_hierarchies[i].controller);
 	}
 	return 0;
 }
@@ -248,12 +272,12 @@ v1_remove(struct cgroup_parent *parent, unsigned seat, struct err *err)
 const struct cgroup_ops cgroup_v1 = {
 	.name = "v1",
 	.kind = CGROUP_V1,
-	.open = v1_open,
-	.create = v1_create,
-	.set = v1_set,
-	.place = v1_place,
-	.files = v1_files,
-	.watch_oom = v1_watch_oom,
-	.kill = v1_kill,
-	.remove = v1_remove,
+	.open = cgroup_v1_open,
+	.create = cgroup_v1_create,
+	.set = cgroup_v1_set,
+	.place = cgroup_v1_place,
+	.files = cgroup_v1_files,
+	.watch_oom = cgroup_v1_watch_oom,
+	.kill = cgroup_v1_kill,
+	.remove = cgroup_v1_remove,
 };

@@ -26,22 +26,22 @@
 static const struct {
 	const char *controller;
 	unsigned powers;
-} v2_controllers[] = {
+} cgroup_v2_controllers[] = {
 	{"cpu", CGROUP_HOLDS_CPU_WEIGHT | CGROUP_HOLDS_CPU_PERCENT},
 	{"memory", CGROUP_HOLDS_MEMORY | CGROUP_HOLDS_SWAP | CGROUP_METERS_MEMORY},
 	{"pids", CGROUP_HOLDS_PROCESSES},
 };
-#define V2_CONTROLLERS (sizeof(v2_controllers) / sizeof(*v2_controllers))
+#define V2_CONTROLLERS (sizeof(cgroup_v2_controllers) / sizeof(*cgroup_v2_controllers))
 
 static const char *
-file_of(char ret[64], unsigned seat, const char *file)
+cgroup_v2_file_of(char ret[64], unsigned seat, const char *file)
 {
 	snprintf(ret, 64, "s%u/%s", seat, file);
 	return ret;
 }
 
 static bool
-is_delegated(const char *folder)
+cgroup_v2_is_delegated(const char *folder)
 {
 	char value[4];
 	struct stat st;
@@ -54,7 +54,7 @@ is_delegated(const char *folder)
 
 /* A group that holds processes cannot give controllers to groups below it: ours go to a leaf. */
 static void
-move_aside(int dir)
+cgroup_v2_move_aside(int dir)
 {
 	OWN(fd) int list = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	OWN(file) FILE *file = list < 0 ? NULL : fdopen(take_fd(&list), "re");
@@ -66,7 +66,7 @@ move_aside(int dir)
 }
 
 static void
-note_missing(struct cgroup_parent *parent, const char *controller, int code)
+cgroup_v2_note_missing(struct cgroup_parent *parent, const char *controller, int code)
 {
 	size_t len = strlen(parent->missing);
 	const char *why = code == ENOENT  ? "not available in the group above"
@@ -81,27 +81,27 @@ note_missing(struct cgroup_parent *parent, const char *controller, int code)
 
 /* Gives the controllers to the groups below `dir`; what fails loses its powers. */
 static unsigned
-enable(struct cgroup_parent *parent, int dir, unsigned powers, bool may_move)
+cgroup_v2_enable(struct cgroup_parent *parent, int dir, unsigned powers, bool may_move)
 {
 	for (size_t i = 0; i < V2_CONTROLLERS; i++) {
-		const char *controller = v2_controllers[i].controller;
+		const char *controller = cgroup_v2_controllers[i].controller;
 
-		if (!(powers & v2_controllers[i].powers) ||
+		if (!(powers & cgroup_v2_controllers[i].powers) ||
 			cgroup_write_f(dir, "cgroup.subtree_control", "+%s", controller) == 0)
 			continue;
 		if (errno == EBUSY && may_move) {
-			move_aside(dir);
+			cgroup_v2_move_aside(dir);
 			if (cgroup_write_f(dir, "cgroup.subtree_control", "+%s", controller) == 0)
 				continue;
 		}
-		powers &= ~v2_controllers[i].powers;
-		note_missing(parent, controller, errno);
+		powers &= ~cgroup_v2_controllers[i].powers;
+		cgroup_v2_note_missing(parent, controller, errno);
 	}
 	return powers;
 }
 
 static int
-make_group(int dir, const char *name)
+cgroup_v2_make_group(int dir, const char *name)
 {
 	if (mkdirat(dir, name, 0755) < 0 && errno != EEXIST)
 		return -1;
@@ -109,7 +109,7 @@ make_group(int dir, const char *name)
 }
 
 static int
-v2_open(struct cgroup_parent *parent, const char *parent_name, struct err *err)
+cgroup_v2_open(struct cgroup_parent *parent, const char *parent_name, struct err *err)
 {
 	char own[PATH_MAX], top[PATH_MAX];
 	OWN(fd) int above = -1;
@@ -117,139 +117,146 @@ v2_open(struct cgroup_parent *parent, const char *parent_name, struct err *err)
 
 	if (!cgroup_find("", own, top, sizeof(own)))
 		return err_set(err, ERR_UNAVAILABLE, "no cgroup2 is mounted");
-	is_ours = strcmp(own, top) != 0 && is_delegated(own);
+	is_ours = strcmp(own, top) != 0 && cgroup_v2_is_delegated(own);
 	above = open(is_ours ? own : top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (above < 0)
 		return err_sys(err, "opening %s", is_ours ? own : top);
-	parent->enforced = enable(parent, above, CGROUP_HOLDS_ALL & ~CGROUP_METERS_CPU, is_ours);
+	parent->enforced =
+		cgroup_v2_enable(parent, above, CGROUP_HOLDS_ALL & ~CGROUP_METERS_CPU, is_ours);
 	if (parent->enforced == 0)
 		return err_set(err, ERR_UNAVAILABLE, "%s", parent->missing);
-	parent->base[0] = make_group(above, parent_name);
+	parent->base[0] = cgroup_v2_make_group(above, parent_name);
 	if (parent->base[0] < 0)
 		return err_sys(err, "making group %s", parent_name);
-	parent->enforced = enable(parent, parent->base[0], parent->enforced, false);
-	parent->dirs[0] = make_group(parent->base[0], parent->name);
+	parent->enforced = cgroup_v2_enable(parent, parent->base[0], parent->enforced, false);
+	parent->dirs[0] = cgroup_v2_make_group(parent->base[0], parent->name);
 	if (parent->dirs[0] < 0)
 		return err_sys(err, "making group %s", parent->name);
 	/* cpu.stat counts CPU time in every group, with or without the controller. */
-	parent->enforced =
-		enable(parent, parent->dirs[0], parent->enforced, false) | CGROUP_METERS_CPU;
+	parent->enforced = cgroup_v2_enable(parent, parent->dirs[0], parent->enforced, false) |
+			   CGROUP_METERS_CPU;
 	return 0;
 }
 
 static int
-v2_create(struct cgroup_parent *parent, unsigned seat, struct err *err)
+cgroup_v2_create(struct cgroup_parent *parent, unsigned seat, struct err *err)
 {
 	char name[64];
 
-	if (mkdirat(parent->dirs[0], file_of(name, seat, ""), 0755) < 0 && errno != EEXIST)
+	if (mkdirat(parent->dirs[0], cgroup_v2_file_of(name, seat, ""), 0755) < 0 &&
+		errno != EEXIST)
 		return err_sys(err, "making group %s", name);
 	return 0;
 }
 
 static int
-set_cpu(int dir, unsigned seat, const struct sandbox_limits *limits)
+cgroup_v2_set_cpu(int dir, unsigned seat, const struct sandbox_limits *limits)
 {
 	char name[64];
 
-	if (cgroup_write_f(dir, file_of(name, seat, "cpu.weight"), "%u", limits->cpu_weight))
+	if (cgroup_write_f(
+		    dir, cgroup_v2_file_of(name, seat, "cpu.weight"), "%u", limits->cpu_weight))
 		return -1;
 	if (limits->cpu_percent == 0)
 		return 0;
-	if (cgroup_write_f(dir, file_of(name, seat, "cpu.max"), "%llu 100000",
+	if (cgroup_write_f(dir, cgroup_v2_file_of(name, seat, "cpu.max"), "%llu 100000",
 		    limits->cpu_percent * 1000ull))
 		return -1;
-	cgroup_write_f(
-		dir, file_of(name, seat, "cpu.max.burst"), "%llu", limits->cpu_percent * 1000ull);
+	cgroup_write_f(dir, cgroup_v2_file_of(name, seat, "cpu.max.burst"), "%llu",
+		limits->cpu_percent * 1000ull);
 	return 0;
 }
 
 static int
-set_memory(int dir, unsigned seat, const struct sandbox_limits *limits)
+cgroup_v2_set_memory(int dir, unsigned seat, const struct sandbox_limits *limits)
 {
 	char name[64];
 
-	if (cgroup_write_f(dir, file_of(name, seat, "memory.max"), "%llu",
+	if (cgroup_write_f(dir, cgroup_v2_file_of(name, seat, "memory.max"), "%llu",
 		    (unsigned long long)limits->memory_bytes) ||
-		cgroup_write(dir, file_of(name, seat, "memory.oom.group"), "1"))
+		cgroup_write(dir, cgroup_v2_file_of(name, seat, "memory.oom.group"), "1"))
 		return -1;
 	/* The file is not there in a kernel without swap. */
-	if (cgroup_write(dir, file_of(name, seat, "memory.swap.max"), "0") && errno != ENOENT)
+	if (cgroup_write(dir, cgroup_v2_file_of(name, seat, "memory.swap.max"), "0") &&
+		errno != ENOENT)
 		return -1;
 	return 0;
 }
 
 static int
-v2_set(struct cgroup_parent *parent, unsigned seat, const struct sandbox_limits *limits,
+cgroup_v2_set(struct cgroup_parent *parent, unsigned seat, const struct sandbox_limits *limits,
 	struct err *err)
 {
 	int dir = parent->dirs[0];
 	char name[64];
 
-	if ((parent->enforced & CGROUP_HOLDS_CPU_WEIGHT) && set_cpu(dir, seat, limits) < 0)
+	if ((parent->enforced & CGROUP_HOLDS_CPU_WEIGHT) &&
+		cgroup_v2_set_cpu(dir, seat, limits) < 0)
 		return err_sys(err, "limiting CPU time");
-	if ((parent->enforced & CGROUP_HOLDS_MEMORY) && set_memory(dir, seat, limits) < 0)
+	if ((parent->enforced & CGROUP_HOLDS_MEMORY) && cgroup_v2_set_memory(dir, seat, limits) < 0)
 		return err_sys(err, "limiting memory");
 	if ((parent->enforced & CGROUP_HOLDS_PROCESSES) &&
-		cgroup_write_f(dir, file_of(name, seat, "pids.max"), "%u", limits->processes) < 0)
+		cgroup_write_f(dir, cgroup_v2_file_of(name, seat, "pids.max"), "%u",
+			limits->processes) < 0)
 		return err_sys(err, "limiting processes");
 	return 0;
 }
 
 static int
-v2_place(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
+cgroup_v2_place(
+	struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
 {
 	char name[64];
 
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++)
 		ret->procs[i] = -1;
-	ret->into = openat(
-		parent->dirs[0], file_of(name, seat, ""), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ret->into = openat(parent->dirs[0], cgroup_v2_file_of(name, seat, ""),
+		O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return ret->into < 0 ? err_sys(err, "opening group %s", name) : 0;
 }
 
 static int
-open_file(struct cgroup_parent *parent, unsigned seat, const char *file, int flags)
+cgroup_v2_open_file(struct cgroup_parent *parent, unsigned seat, const char *file, int flags)
 {
 	char name[64];
 
-	return openat(parent->dirs[0], file_of(name, seat, file), flags | O_CLOEXEC);
+	return openat(parent->dirs[0], cgroup_v2_file_of(name, seat, file), flags | O_CLOEXEC);
 }
 
 static void
-v2_files(struct cgroup_parent *parent, unsigned seat, int ret[CGROUP_FILES])
+cgroup_v2_files(struct cgroup_parent *parent, unsigned seat, int ret[CGROUP_FILES])
 {
-	ret[CGROUP_CPU] = open_file(parent, seat, "cpu.stat", O_RDONLY);
+	ret[CGROUP_CPU] = cgroup_v2_open_file(parent, seat, "cpu.stat", O_RDONLY);
 	/* Writable since Linux 6.12: a write begins a new peak for this descriptor. */
-	ret[CGROUP_PEAK] = open_file(parent, seat, "memory.peak", O_RDWR);
+	ret[CGROUP_PEAK] = cgroup_v2_open_file(parent, seat, "memory.peak", O_RDWR);
 	if (ret[CGROUP_PEAK] < 0)
-		ret[CGROUP_PEAK] = open_file(parent, seat, "memory.peak", O_RDONLY);
-	ret[CGROUP_OOM] = open_file(parent, seat, "memory.events", O_RDONLY);
-	ret[CGROUP_PIDS] = open_file(parent, seat, "pids.events", O_RDONLY);
+		ret[CGROUP_PEAK] = cgroup_v2_open_file(parent, seat, "memory.peak", O_RDONLY);
+	ret[CGROUP_OOM] = cgroup_v2_open_file(parent, seat, "memory.events", O_RDONLY);
+	ret[CGROUP_PIDS] = cgroup_v2_open_file(parent, seat, "pids.events", O_RDONLY);
 }
 
 static int
-v2_watch_oom(struct cgroup_parent *parent, unsigned seat)
+cgroup_v2_watch_oom(struct cgroup_parent *parent, unsigned seat)
 {
 	return -1;
 }
 
 static void
-v2_kill(struct cgroup_parent *parent, unsigned seat)
+cgroup_v2_kill(struct cgroup_parent *parent, unsigned seat)
 {
 	char name[64];
 
 	/* cgroup.kill is there since Linux 5.14. */
-	if (cgroup_write(parent->dirs[0], file_of(name, seat, "cgroup.kill"), "1") < 0)
-		cgroup_kill_listed(parent->dirs[0], file_of(name, seat, "cgroup.procs"));
+	if (cgroup_write(parent->dirs[0], cgroup_v2_file_of(name, seat, "cgroup.kill"), "1") < 0)
+		cgroup_kill_listed(parent->dirs[0], cgroup_v2_file_of(name, seat, "cgroup.procs"));
 }
 
 static int
-v2_remove(struct cgroup_parent *parent, unsigned seat, struct err *err)
+cgroup_v2_remove(struct cgroup_parent *parent, unsigned seat, struct err *err)
 {
 	char name[64];
 
-	if (unlinkat(parent->dirs[0], file_of(name, seat, ""), AT_REMOVEDIR) == 0 ||
+	if (unlinkat(parent->dirs[0], cgroup_v2_file_of(name, seat, ""), AT_REMOVEDIR) == 0 ||
 		errno == ENOENT)
 		return 0;
 	if (errno == EBUSY)
@@ -260,12 +267,12 @@ v2_remove(struct cgroup_parent *parent, unsigned seat, struct err *err)
 const struct cgroup_ops cgroup_v2 = {
 	.name = "v2",
 	.kind = CGROUP_V2,
-	.open = v2_open,
-	.create = v2_create,
-	.set = v2_set,
-	.place = v2_place,
-	.files = v2_files,
-	.watch_oom = v2_watch_oom,
-	.kill = v2_kill,
-	.remove = v2_remove,
+	.open = cgroup_v2_open,
+	.create = cgroup_v2_create,
+	.set = cgroup_v2_set,
+	.place = cgroup_v2_place,
+	.files = cgroup_v2_files,
+	.watch_oom = cgroup_v2_watch_oom,
+	.kill = cgroup_v2_kill,
+	.remove = cgroup_v2_remove,
 };

@@ -399,7 +399,7 @@ doctor_examine_cgroups(struct doctor_finding *ret, size_t n)
 	struct err err = {0};
 	size_t i;
 
-	if (cgroup_open(&cgroups, "mayfly-doctor", &err) < 0)
+	if (cgroup_open(&cgroups, "mayfly", &err) < 0)
 		return 0;
 	if (doctor_try_cgroup(&cgroups, &err) < 0)
 		cgroups.enforced = 0;

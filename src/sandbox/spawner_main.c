@@ -185,7 +185,10 @@ main_on_removal(struct main_removal *removal)
 		waitid(P_PIDFD, (id_t)removal->pidfd, &how, WEXITED | WNOHANG) < 0)
 		return;
 	if (how.si_code != CLD_EXITED || how.si_status != 0)
-		err_set(&err, ERR_SYSTEM, "a tree could not be removed");
+		err_set(&err, ERR_SYSTEM, "removing a tree: %s",
+			how.si_code == CLD_EXITED ? strerror(how.si_status) : "killed");
+	if (err.code)
+		log_warn("tree.not_removed", "error=%s", log_q(err.text));
 	close(removal->pidfd);
 	removal->pidfd = -1;
 	if (removal->is_asked)

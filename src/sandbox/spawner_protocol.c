@@ -11,7 +11,7 @@
 #define TIB (MIB * MIB)
 
 static int
-check_range(struct err *err, const char *field, uint64_t value, uint64_t min, uint64_t max)
+protocol_check_range(struct err *err, const char *field, uint64_t value, uint64_t min, uint64_t max)
 {
 	if (value >= min && value <= max)
 		return 0;
@@ -20,7 +20,7 @@ check_range(struct err *err, const char *field, uint64_t value, uint64_t min, ui
 }
 
 static bool
-is_digest(const char text[static ID_SHA256_SIZE])
+protocol_is_digest(const char text[static ID_SHA256_SIZE])
 {
 	for (size_t i = 0; i < ID_SHA256_SIZE - 1; i++) {
 		if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
@@ -30,7 +30,7 @@ is_digest(const char text[static ID_SHA256_SIZE])
 }
 
 static bool
-is_zero(const char *bytes, size_t n)
+protocol_is_zero(const char *bytes, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (bytes[i])
@@ -40,15 +40,15 @@ is_zero(const char *bytes, size_t n)
 }
 
 static int
-check_tree(struct err *err, const char *field, const char tree[static ID_SHA256_SIZE])
+protocol_check_tree(struct err *err, const char *field, const char tree[static ID_SHA256_SIZE])
 {
-	if (is_digest(tree))
+	if (protocol_is_digest(tree))
 		return 0;
 	return err_field(err, ERR_INVALID, field, "not 64 lower-case hex digits");
 }
 
 static int
-check_limits(const struct sandbox_limits *limits, struct err *err)
+protocol_check_limits(const struct sandbox_limits *limits, struct err *err)
 {
 	const struct {
 		const char *field;
@@ -67,31 +67,33 @@ check_limits(const struct sandbox_limits *limits, struct err *err)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < sizeof(rows) / sizeof(*rows); i++)
-		rc = check_range(err, rows[i].field, rows[i].value, rows[i].min, rows[i].max);
+		rc = protocol_check_range(
+			err, rows[i].field, rows[i].value, rows[i].min, rows[i].max);
 	return rc;
 }
 
 static int
-check_start(const struct spawner_request *request, size_t n_fds,
+protocol_check_start(const struct spawner_request *request, size_t n_fds,
 	const struct spawner_bounds *bounds, struct err *err)
 {
 	bool has_deps = request->deps[0] != '\0';
-	int rc = check_range(err, "kind", request->kind, SANDBOX_INSTANCE, SANDBOX_BUILD);
+	int rc = protocol_check_range(err, "kind", request->kind, SANDBOX_INSTANCE, SANDBOX_BUILD);
 
 	if (rc == 0)
-		rc = check_range(err, "root", (uint64_t)request->root + 1, 1, bounds->n_roots);
+		rc = protocol_check_range(
+			err, "root", (uint64_t)request->root + 1, 1, bounds->n_roots);
 	if (rc == 0)
-		rc = check_range(err, "has_output", request->has_output, 0, 1);
+		rc = protocol_check_range(err, "has_output", request->has_output, 0, 1);
 	if (rc == 0 && n_fds != SPAWNER_OUTPUT + request->has_output)
 		rc = err_set(err, ERR_INVALID, "%zu descriptors instead of %u", n_fds,
 			SPAWNER_OUTPUT + request->has_output);
 	if (rc == 0)
-		rc = check_tree(err, "tree", request->tree);
+		rc = protocol_check_tree(err, "tree", request->tree);
 	if (rc == 0 && has_deps)
-		rc = check_tree(err, "deps", request->deps);
-	if (rc == 0 && !has_deps && !is_zero(request->deps, sizeof(request->deps)))
+		rc = protocol_check_tree(err, "deps", request->deps);
+	if (rc == 0 && !has_deps && !protocol_is_zero(request->deps, sizeof(request->deps)))
 		rc = err_field(err, ERR_INVALID, "deps", "bytes behind an empty text");
-	return rc < 0 ? rc : check_limits(&request->limits, err);
+	return rc < 0 ? rc : protocol_check_limits(&request->limits, err);
 }
 
 int
@@ -100,17 +102,17 @@ spawner_protocol_check(const struct spawner_request *request, size_t size, size_
 {
 	if (size != sizeof(*request) || request->magic != SPAWNER_MAGIC)
 		return err_set(err, ERR_INVALID, "not a request of this protocol");
-	if (!is_zero(request->zero, sizeof(request->zero)))
+	if (!protocol_is_zero(request->zero, sizeof(request->zero)))
 		return err_field(err, ERR_INVALID, "zero", "is not zero");
 	if (request->op != SPAWNER_START && n_fds != 0)
 		return err_set(err, ERR_INVALID, "%zu descriptors with a request of none", n_fds);
 	if (request->op == SPAWNER_REMOVE)
-		return check_tree(err, "tree", request->tree);
+		return protocol_check_tree(err, "tree", request->tree);
 	if (request->sandbox >= bounds->n_sandboxes)
 		return err_field(err, ERR_INVALID, "sandbox", "%u of %u", request->sandbox,
 			bounds->n_sandboxes);
 	if (request->op == SPAWNER_START)
-		return check_start(request, n_fds, bounds, err);
+		return protocol_check_start(request, n_fds, bounds, err);
 	if (request->op == SPAWNER_STOP)
 		return 0;
 	return err_field(err, ERR_INVALID, "op", "%u is no operation", request->op);
@@ -156,7 +158,7 @@ spawner_protocol_send(
 }
 
 static void
-take_fds(struct msghdr *in, struct spawner_fds *fds)
+protocol_take_fds(struct msghdr *in, struct spawner_fds *fds)
 {
 	for (struct cmsghdr *head = CMSG_FIRSTHDR(in); head; head = CMSG_NXTHDR(in, head)) {
 		size_t n = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -194,7 +196,7 @@ spawner_protocol_receive(int socket, void *message, size_t size, struct spawner_
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -1;
-	take_fds(&in, fds);
+	protocol_take_fds(&in, fds);
 	if (in.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
 		spawner_fds_done(fds);
 		errno = EBADMSG;

@@ -155,7 +155,7 @@ tree_start_remover(const char *path)
 
 	if (pid == 0) {
 		close_range(3, ~0u, 0);
-		_exit(path_remove(path, &err) == 0 ? 0 : 1);
+		_exit(path_remove(path, &err) == 0 ? 0 : err.sys);
 	}
 	pidfd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
 	return pidfd;

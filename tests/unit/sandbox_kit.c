@@ -197,6 +197,7 @@ kit_on_lost(void *arg)
 void
 kit_open(struct kit *kit, unsigned n_sandboxes)
 {
+	static unsigned n_kits;
 	struct spawner_config config = {.n_roots = 1,
 		.roots = &kit->root,
 		.cgroup_parent = "mayfly-test",
@@ -205,7 +206,8 @@ kit_open(struct kit *kit, unsigned n_sandboxes)
 
 	must(n_sandboxes <= KIT_SANDBOXES_MAX);
 	memset(kit, 0, sizeof(*kit));
-	kit->uid_base = 300000 + (uint32_t)getpid() % 20000 * KIT_SANDBOXES_MAX;
+	kit->uid_base = 300000 + (uint32_t)getpid() % 5000 * 4 * KIT_SANDBOXES_MAX;
+	kit->uid_base += n_kits++ % 4 * KIT_SANDBOXES_MAX;
 	config.uid_base = kit->uid_base;
 	kit->folder = mem_printf("/tmp/mayfly-sandbox-XXXXXX");
 	must(mkdtemp(kit->folder));
