@@ -20,7 +20,7 @@ struct place {
 	bool pauses, closes; /* what the event does */
 };
 
-static void
+static void ON_LOOP
 on_frame(struct channel *channel, const struct channel_frame *frame)
 {
 	struct place *place = list_owner(channel, struct place, channel);
@@ -45,7 +45,7 @@ on_end(struct channel *channel, const struct err *reason)
 
 static const struct channel_events events = {on_frame, on_end};
 
-static struct place *
+static struct place *ON_LOOP
 place_new(void)
 {
 	struct place *place = mem_new(sizeof(*place));
@@ -64,6 +64,7 @@ place_new(void)
 static void
 place_free(struct place *place)
 {
+	thread_on_loop();
 	channel_close(&place->channel);
 	if (place->peer >= 0)
 		close(place->peer);
@@ -112,7 +113,7 @@ send_all(struct place *place, struct str bytes)
 
 /* ---- reading ---- */
 
-static void
+static void ON_LOOP
 frames_arrive_whole_and_in_order(void **state)
 {
 	OWN(place) struct place *place = place_new();
@@ -126,7 +127,7 @@ frames_arrive_whole_and_in_order(void **state)
 	assert_int_equal(place->n_ends, 0);
 }
 
-static void
+static void ON_LOOP
 frames_may_come_byte_by_byte(void **state)
 {
 	OWN(place) struct place *place = place_new();
@@ -140,7 +141,7 @@ frames_may_come_byte_by_byte(void **state)
 	assert_memory_equal(place->payload.at, "abcdefghijklmnopqrstuvwxyzabcd", 30);
 }
 
-static void
+static void ON_LOOP
 a_long_answer_comes_in_parts_and_whole_in_sum(void **state)
 {
 	OWN(place) struct place *place = place_new();
@@ -157,7 +158,7 @@ a_long_answer_comes_in_parts_and_whole_in_sum(void **state)
 	assert_true(place->channel.in.cap <= CHANNEL_WHOLE_BYTES);
 }
 
-static void
+static void ON_LOOP
 broken(uint8_t kind, size_t size, uint16_t zero, uint8_t flags, const char *why)
 {
 	OWN(place) struct place *place = place_new();
@@ -171,7 +172,7 @@ broken(uint8_t kind, size_t size, uint16_t zero, uint8_t flags, const char *why)
 	assert_int_equal(place->seen.len, 0);
 }
 
-static void
+static void ON_LOOP
 a_frame_that_breaks_the_form_ends_the_channel(void **state)
 {
 	broken(0, 0, 0, 0, "unknown kind 0");
@@ -188,7 +189,7 @@ a_frame_that_breaks_the_form_ends_the_channel(void **state)
 	broken(FRAME_ANSWER, 4, 0, 1, "must be zero");
 }
 
-static void
+static void ON_LOOP
 after_a_broken_frame_nothing_is_handed_on(void **state)
 {
 	OWN(place) struct place *place = place_new();
@@ -202,7 +203,7 @@ after_a_broken_frame_nothing_is_handed_on(void **state)
 	assert_int_equal(place->n_ends, 1);
 }
 
-static void
+static void ON_LOOP
 the_end_of_the_other_side_is_told_after_its_last_frame(void **state)
 {
 	OWN(place) struct place *place = place_new();
@@ -219,7 +220,7 @@ the_end_of_the_other_side_is_told_after_its_last_frame(void **state)
 	assert_int_equal(place->end.code, 0);
 }
 
-static void
+static void ON_LOOP
 a_paused_channel_keeps_what_it_has_read(void **state)
 {
 	OWN(place) struct place *place = place_new();
@@ -236,7 +237,7 @@ a_paused_channel_keeps_what_it_has_read(void **state)
 	assert_string_equal(place->seen.at, "10:1:0:1 10:2:0:2 ");
 }
 
-static void
+static void ON_LOOP
 a_channel_can_be_closed_from_its_event(void **state)
 {
 	OWN(place) struct place *place = place_new();
@@ -266,7 +267,7 @@ receive_all(struct place *place, struct buf *ret)
 	}
 }
 
-static void
+static void ON_LOOP
 what_is_sent_in_a_turn_leaves_at_its_end(void **state)
 {
 	OWN(place) struct place *place = place_new();
@@ -290,7 +291,7 @@ what_is_sent_in_a_turn_leaves_at_its_end(void **state)
 	assert_int_equal(head.size, 0);
 }
 
-static void
+static void ON_LOOP
 a_slow_reader_gets_every_byte_in_order(void **state)
 {
 	OWN(place) struct place *place = place_new();
@@ -320,7 +321,7 @@ a_slow_reader_gets_every_byte_in_order(void **state)
 	assert_int_equal(place->channel.out.cap, 0);
 }
 
-static void
+static void ON_LOOP
 sending_to_one_that_is_gone_does_no_harm(void **state)
 {
 	OWN(place) struct place *place = place_new();
