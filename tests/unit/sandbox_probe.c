@@ -88,7 +88,7 @@ look_around(void)
 	mode_t mask = umask(0);
 
 	uname(&name);
-	printf("uid=%d\neuid=%d\ngid=%d\ngroups=%d\nhost=%s\numask=%03o\npid=%d\nsid=%d\n",
+	printf("uid=%d\neuid=%d\ngid=%d\ngroups=%d\nhost=%s\numask=%03o\nself=%d\nsid=%d\n",
 		getuid(), geteuid(), getgid(), getgroups(0, NULL), name.nodename, mask, getpid(),
 		getsid(0));
 	printf("cwd=%s\n", getcwd(cwd, sizeof(cwd)));
@@ -139,7 +139,7 @@ try_to_escape(void)
 	say_try("write_code", open("/code/new", O_WRONLY | O_CREAT, 0600));
 	say_try("write_dev", open("/dev/new", O_WRONLY | O_CREAT, 0600));
 	say_try("write_null", open("/dev/null", O_WRONLY));
-	say_try("write_tmp", open("/tmp/new", O_WRONLY | O_CREAT, 0600));
+	say_try("write_tmp", open("/tmp/new", O_WRONLY | O_CREAT | O_EXCL, 0600));
 	say_try("make_node", mknod("/tmp/node", S_IFCHR | 0600, 0x0101));
 	say_try("shadow", open("/etc/shadow", O_RDONLY));
 	say_try("sys", open("/sys", O_RDONLY));

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The seccomp program is run here by a machine of forty lines, against the table that it was made
+ * of: every number, and the calls that are judged by their arguments.
+ */
+#include "unit.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "sandbox/syscall_filter.h"
+#include "sandbox/syscall_table.h"
+
+#define LAST_NUMBER 1023
+
+static struct syscall_filter filter;
+
+static int
+compile(void **state)
+{
+	struct err err = {0};
+
+	return syscall_filter_compile(&filter, &err);
+}
+
+/* Classic BPF, as far as the program uses it. */
+static uint32_t
+run(const struct seccomp_data *data)
+{
+	uint32_t a = 0;
+
+	for (size_t at = 0; at < filter.n; at++) {
+		const struct sock_filter *code = &filter.code[at];
+		bool is_met = false;
+
+		switch (code->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			memcpy(&a, (const char *)data + code->k, sizeof(a));
+			continue;
+		case BPF_RET | BPF_K:
+			return code->k;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			is_met = a == code->k;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			is_met = a >= code->k;
+			break;
+		case BPF_JMP | BPF_JSET | BPF_K:
+			is_met = a & code->k;
+			break;
+		default:
+			fail_msg("instruction %u", code->code);
+		}
+		at += is_met ? code->jt : code->jf;
+	}
+	fail_msg("the program has no end");
+	return 0;
+}
+
+static uint32_t
+judge(int number, uint64_t first, uint64_t second)
+{
+	struct seccomp_data data = {.nr = number, .args = {first, second}};
+
+	data.arch =
+		seccomp_arch_native() == SCMP_ARCH_X86_64 ? AUDIT_ARCH_X86_64 : AUDIT_ARCH_AARCH64;
+	return run(&data);
+}
+
+static uint32_t
+refusal(int code)
+{
+	return SECCOMP_RET_ERRNO | (uint32_t)code;
+}
+
+static bool
+is_listed(const char *const *names, size_t n, int number)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (seccomp_syscall_resolve_name(names[i]) == number)
+			return true;
+	}
+	return false;
+}
+
+static void
+every_number_is_judged_as_the_table_says(void **state)
+{
+	size_t n_allowed = sizeof(syscall_allowed) / sizeof(*syscall_allowed);
+	size_t n_denied = sizeof(syscall_denied) / sizeof(*syscall_denied);
+	unsigned n_seen = 0;
+
+	for (int number = 0; number <= LAST_NUMBER; number++) {
+		char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+		uint32_t verdict = judge(number, 0, 0);
+
+		if (name && strcmp(name, "socket") != 0) {
+			bool is_checked = strcmp(name, "clone") == 0 ||
+					  strcmp(name, "ioctl") == 0 ||
+					  strcmp(name, "personality") == 0;
+
+			if (is_checked || is_listed(syscall_allowed, n_allowed, number))
+				assert_int_equal(verdict, SECCOMP_RET_ALLOW);
+			else if (is_listed(syscall_denied, n_denied, number))
+				assert_int_equal(verdict, refusal(EPERM));
+			else
+				assert_int_equal(verdict, refusal(ENOSYS));
+			n_seen++;
+		}
+		free(name);
+	}
+	assert_true(n_seen > 300);
+}
+
+static void
+no_name_is_listed_twice(void **state)
+{
+	size_t n_denied = sizeof(syscall_denied) / sizeof(*syscall_denied);
+
+	for (size_t i = 0; i < sizeof(syscall_allowed) / sizeof(*syscall_allowed); i++) {
+		for (size_t k = 0; k < n_denied; k++)
+			assert_string_not_equal(syscall_allowed[i], syscall_denied[k]);
+	}
+}
+
+static void
+a_clone_with_any_new_namespace_is_refused(void **state)
+{
+	static const uint64_t spaces[] = {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+		CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET};
+	int number = seccomp_syscall_resolve_name("clone");
+
+	for (size_t i = 0; i < 7; i++) {
+		assert_int_equal(judge(number, spaces[i], 0), refusal(EPERM));
+		assert_int_equal(judge(number, spaces[i] | CLONE_VM | 17, 0), refusal(EPERM));
+		assert_int_equal(judge(number, spaces[i] | 1ull << 40, 0), refusal(EPERM));
+	}
+	/* pthread_create() and fork() of glibc */
+	assert_int_equal(judge(number, 0x3d0f00, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(judge(number, 0x1200011, 0), SECCOMP_RET_ALLOW);
+}
+
+static void
+sockets_are_of_three_families(void **state)
+{
+	int number = seccomp_syscall_resolve_name("socket");
+
+	for (uint64_t family = 0; family < 64; family++) {
+		bool is_allowed = family == AF_UNIX || family == AF_INET || family == AF_INET6;
+
+		assert_int_equal(judge(number, family, 0),
+			is_allowed ? SECCOMP_RET_ALLOW : refusal(EAFNOSUPPORT));
+	}
+}
+
+static void
+high_halves_of_arguments_hide_nothing(void **state)
+{
+	int number = seccomp_syscall_resolve_name("ioctl");
+
+	assert_int_equal(judge(number, 0, TIOCSTI), refusal(EPERM));
+	assert_int_equal(judge(number, 0, TIOCSTI | 1ull << 32), refusal(EPERM));
+	assert_int_equal(judge(number, 0, TIOCLINUX | 7ull << 50), refusal(EPERM));
+	assert_int_equal(judge(number, 0, TCGETS), SECCOMP_RET_ALLOW);
+	number = seccomp_syscall_resolve_name("socket");
+	assert_int_equal(judge(number, AF_NETLINK | 1ull << 32, 0), refusal(EAFNOSUPPORT));
+}
+
+static void
+personality_may_only_be_asked_for(void **state)
+{
+	int number = seccomp_syscall_resolve_name("personality");
+
+	assert_int_equal(judge(number, 0xffffffff, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(judge(number, 0, 0), SECCOMP_RET_ALLOW);
+	assert_int_equal(judge(number, 0x0400000, 0), refusal(EPERM));
+}
+
+static void
+another_architecture_is_killed_and_x32_is_unknown(void **state)
+{
+	struct seccomp_data data = {.nr = 0, .arch = AUDIT_ARCH_I386};
+
+	assert_int_equal(run(&data), SECCOMP_RET_KILL_PROCESS);
+	assert_int_equal(judge(0x40000000, 0, 0), refusal(ENOSYS));
+	assert_int_equal(judge(-1, 0, 0), refusal(ENOSYS));
+}
+
+static void
+the_program_is_small(void **state)
+{
+	assert_true(filter.n < 256);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		it(every_number_is_judged_as_the_table_says),
+		it(no_name_is_listed_twice),
+		it(a_clone_with_any_new_namespace_is_refused),
+		it(sockets_are_of_three_families),
+		it(high_halves_of_arguments_hide_nothing),
+		it(personality_may_only_be_asked_for),
+		it(another_architecture_is_killed_and_x32_is_unknown),
+		it(the_program_is_small),
+	};
+
+	return cmocka_run_group_tests(tests, compile, NULL);
+}
