@@ -115,18 +115,41 @@ set_route(struct function *function, const char *route)
 	map_put(&function->org->routes, str_of(function->route), function);
 }
 
+/* The language's own; of a source that is one file, what that file is called: "job.js" is
+ * "job.handler", and a program is itself. */
+static void
+set_handler(
+	struct version *version, const struct function_spec *spec, const struct language *language)
+{
+	const char *usual = language->handler ? language->handler : "";
+	const char *member = strchr(usual, '.');
+	struct str stem = spec->filename;
+
+	while (member && stem.len && stem.at[stem.len - 1] != '.')
+		stem.len--;
+	if (spec->handler.len)
+		snprintf(
+			version->handler, sizeof(version->handler), "%.*s", STR_ARG(spec->handler));
+	else if (member && stem.len > 1)
+		snprintf(version->handler, sizeof(version->handler), "%.*s%s", (int)stem.len - 1,
+			stem.at, member);
+	else if (!member && spec->filename.len)
+		snprintf(version->handler, sizeof(version->handler), "%.*s",
+			STR_ARG(spec->filename));
+	else
+		snprintf(version->handler, sizeof(version->handler), "%s", usual);
+}
+
 static struct version *
 add_version(struct function *function, const struct function_spec *spec,
 	const struct language *language)
 {
 	struct version *version = version_new(function, ++function->last_version);
-	const char *handler = language->handler ? language->handler : "";
 
 	version->language = language;
 	version->created_ms = clock_unix_ms();
 	snprintf(version->runtime, sizeof(version->runtime), "%s", language->name);
-	snprintf(version->handler, sizeof(version->handler), "%.*s",
-		STR_ARG(spec->handler.len ? spec->handler : str_of(handler)));
+	set_handler(version, spec, language);
 	snprintf(version->source, sizeof(version->source), "%s", spec->source);
 	snprintf(version->filename, sizeof(version->filename), "%.*s", STR_ARG(spec->filename));
 	version_config_copy(&spec->config, &version->config);
