@@ -144,7 +144,7 @@ http_conn_sendv(struct http_conn *conn, const struct iovec *parts, int n_parts)
 }
 
 /* Large bytes go to the socket from where they are, behind what is queued. */
-static size_t ON_LOOP
+static void ON_LOOP
 http_conn_write_direct(struct http_conn *conn, struct str bytes)
 {
 	struct iovec parts[2] = {
@@ -155,24 +155,22 @@ http_conn_write_direct(struct http_conn *conn, struct str bytes)
 	size_t n = http_conn_sendv(conn, parts, 2);
 	size_t eaten = n < queued ? n : queued;
 
+	conn->is_blocked = n < queued + bytes.len;
 	if (eaten)
 		buf_eat(&conn->out, eaten);
-	conn->is_blocked = n < queued + bytes.len;
+	buf_add(&conn->out, bytes.at + (n - eaten), bytes.len - (n - eaten));
 	http_conn_progress(conn, n);
-	return n - eaten;
 }
 
 void
 http_conn_write(struct http_conn *conn, struct str bytes)
 {
-	size_t n = 0;
-
 	if (!http_conn_is_alive(conn))
 		return;
 	if (bytes.len >= HTTP_DIRECT_BYTES && !conn->tls && !conn->is_blocked)
-		n = http_conn_write_direct(conn, bytes);
-	if (n < bytes.len)
-		buf_add(&conn->out, bytes.at + n, bytes.len - n);
+		http_conn_write_direct(conn, bytes);
+	else
+		buf_add_str(&conn->out, bytes);
 	http_conn_mark(conn);
 }
 
