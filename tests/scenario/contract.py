@@ -164,7 +164,7 @@ def check(method, target, answer):
         assert not answer.body, f'{method} {name}: {answer.status} has no body: {answer}'
         return
     kind = answer.headers.get('content-type', '').split(';')[0]
-    media = content.get(kind) or content.get('*/*')
+    media = content.get(kind, content.get('*/*'))
     assert media is not None, f'{method} {name}: {answer.status} is not {kind!r}'
     if kind == 'application/json' and 'schema' in media:
         wrong = problems(media['schema'], json.loads(answer.body))

@@ -50,8 +50,15 @@ def processes(tag, folders):
 
 
 def cgroups(tag):
-    """Folders of a daemon's cgroups, in every hierarchy."""
-    return [folder for folder, _, _ in os.walk('/sys/fs/cgroup') if tag in folder]
+    """Groups that a daemon made below the parent that its settings name, in every hierarchy."""
+    return [folder for folder, _, _ in os.walk('/sys/fs/cgroup') if f'{tag}/' in folder]
+
+
+def remove_parents(tag):
+    """The parents themselves: what an operator names is nobody's to remove but ours."""
+    for folder, _, _ in os.walk('/sys/fs/cgroup'):
+        if folder.endswith(f'/{tag}'):
+            os.rmdir(folder)
 
 
 def mounts(folders):
@@ -88,3 +95,4 @@ def check(tag, folders, wait_s):
             break
         assert time.monotonic() < end, f'left behind by the daemon: {left}'
         time.sleep(0.05)
+    remove_parents(tag)
