@@ -39,6 +39,9 @@ function listing(folder) {
 	try {
 		const names = fs.readdirSync(folder).filter((name) => name !== 'node_modules');
 		if (names.length === 0) return 'the code is empty';
+		if (names.length === 1 && fs.statSync(path.join(folder, names[0])).isDirectory()) {
+			return `the code has the folder ${names[0]} and nothing else: upload what is in it`;
+		}
 		const more = names.length > 10 ? ', …' : '';
 		return `the code has ${names.slice(0, 10).join(', ')}${more}`;
 	} catch {
@@ -86,11 +89,25 @@ async function load(file, code) {
 	}
 }
 
-// "/code/index.js:3" at the start of a stack, where V8 puts the place of a syntax error.
-function syntaxPlace(error) {
-	const first = String(error.stack).split('\n', 1)[0];
-	const match = /^(?:file:\/\/)?(\/.*):(\d+)$/.exec(first);
+// "/code/index.js:3" in a first line, where Node puts the place of a syntax error.
+function placeIn(text) {
+	const match = /^(?:file:\/\/)?(\/.*):(\d+)$/m.exec(text);
 	return match ? `${words.shown(match[1])}:${match[2]}: ` : '';
+}
+
+// For a module Node keeps the place to itself until the error ends a process: one is ended. Nothing
+// of the module runs in it, since it cannot be parsed.
+function placeOfModule(file) {
+	const { spawnSync } = require('child_process');
+	const source = `import(${JSON.stringify(pathToFileURL(file).href)})`;
+	const done = spawnSync(process.execPath, ['-e', source],
+		{ stdio: ['ignore', 'ignore', 'pipe'], timeout: 5000, encoding: 'utf8' });
+	return placeIn(done.stderr || '');
+}
+
+function syntaxPlace(error, file) {
+	const first = String(error.stack).split('\n', 1)[0];
+	return placeIn(first) || (file === null ? '' : placeOfModule(file));
 }
 
 function missingModule(error) {
@@ -107,10 +124,10 @@ function missingModule(error) {
 			'dependencies (is it in package.json?)';
 }
 
-function explain(error) {
+function explain(error, file) {
 	if (error instanceof LoadError) return error;
 	if (error instanceof SyntaxError) {
-		const place = syntaxPlace(error);
+		const place = syntaxPlace(error, file);
 		return new LoadError('Runtime.UserCodeSyntaxError', `${place}${error.message}`,
 			words.traceOf(error));
 	}
@@ -161,13 +178,14 @@ function choose(loaded, file, names) {
 
 // Gives the handler's function; throws LoadError only.
 async function handler(spec, code) {
+	let found = null;
 	try {
 		const { file, names } = split(spec);
-		const found = findFile(code, file);
+		found = findFile(code, file);
 		return choose(await load(found, code), found, names);
 	} catch (error) {
-		throw explain(error);
+		throw explain(error, found);
 	}
 }
 
-module.exports = { handler, explain };
+module.exports = { handler };

@@ -146,7 +146,8 @@ function httpEvent(head, buffer, start, end) {
 	return event;
 }
 
-// A handler answers by a promise, by its callback, or plainly by what it returns.
+// A handler answers by a promise, plainly by what it returns, or, where it takes a third parameter,
+// by that callback: what it returns besides means nothing then.
 function begin(call, event, context) {
 	let result;
 	try {
@@ -157,7 +158,7 @@ function begin(call, event, context) {
 	}
 	if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
 		result.then((value) => settle(call, value), (error) => fail(call, error));
-	} else if (result !== undefined || (handler.length < 3 && !call.isSettled)) {
+	} else if (handler.length < 3) {
 		settle(call, result);
 	}
 }

@@ -33,6 +33,8 @@ def listing(folder):
         return "the code cannot be read"
     if not names:
         return "the code is empty"
+    if len(names) == 1 and os.path.isdir(os.path.join(folder, names[0])):
+        return f"the code has the folder {names[0]} and nothing else: upload what is in it"
     return "the code has " + ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
 
 
