@@ -101,7 +101,11 @@ text_of(struct mf_json json)
 {
 	char *text = mf_json_dup(json, NULL);
 
-	return text ? text : strcpy(mf_memory(NULL, 1), "");
+	if (!text) {
+		text = mf_memory(NULL, 1);
+		text[0] = '\0';
+	}
+	return text;
 }
 
 void

@@ -7,8 +7,8 @@
 
 #include "base/err.h"
 
-/* Takes <data_dir>/daemon.lock and writes the process's number into it. ERR_CONFLICT with the number of
- * who has it. The descriptor is the caller's: closing it gives the folder free. */
+/* Takes <data_dir>/daemon.lock and writes the process's number into it. ERR_CONFLICT with the
+ * number of who has it. The descriptor is the caller's: closing it gives the folder free. */
 int lock_take(const char *data_dir, int *ret_fd, struct err *err);
 
 #endif

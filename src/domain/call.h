@@ -3,10 +3,11 @@
  * call - one invocation, from admission to its record.
  *
  *	 call_start()
- *	 ADMITTED ──no room──▶ WAITING ──an instance has room──▶ RUNNING ──answer begins──▶ ANSWERING
- *	     └───────────── room ───────────────────────────────────▲             │               │
+ *	 ADMITTED ──no room──▶ WAITING ──an instance has room──▶ RUNNING ──answer begins──▶
+ *ANSWERING └───────────── room ───────────────────────────────────▲             │               │
  *	 from any state: cancelled, deadline, CPU budget, instance lost          ▼               ▼
- *	                                                          call_done(): record, meter, room given back
+ *	                                                          call_done(): record, meter, room
+ *given back
  *
  * A trigger (HTTP route, direct invoke, later event, schedule, queue) makes a call_request and
  * gets the answer through call_events. The path takes no lock, parses no body and does not touch
@@ -25,7 +26,7 @@ struct call_figures { /* also in its record */
 	uint64_t memory_peak_bytes, bytes_in, bytes_out;
 	uint32_t version;
 	uint32_t retry_after_s; /* with RATE, NOT_READY and UNAVAILABLE; else 0 */
-	bool is_cold; /* waited for an instance to start */
+	bool is_cold;           /* waited for an instance to start */
 };
 
 /* on_end or on_failure comes exactly once, last; the call is gone when it returns, `figures` are
@@ -51,9 +52,9 @@ struct call_request {
 	size_t body_len;
 };
 
-/* Refused at once (no active version NOT_READY or FUNCTION_FAILED with its reason, queue full RATE, body over the function's
- * limit TOO_LARGE, stopping UNAVAILABLE): on_failure runs before call_start returns, with a call
- * record all the same, and NULL is given. */
+/* Refused at once (no active version NOT_READY or FUNCTION_FAILED with its reason, queue full RATE,
+ * body over the function's limit TOO_LARGE, stopping UNAVAILABLE): on_failure runs before
+ * call_start returns, with a call record all the same, and NULL is given. */
 struct call *call_start(struct domain *domain, struct call_request *request,
 	const struct call_events *events) ON_LOOP;
 

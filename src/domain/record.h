@@ -59,7 +59,8 @@ struct record_counter {
 	char org[64], function[64];
 	uint64_t n_by_class[6]; /* status / 100 */
 	uint64_t n_cold, cpu_us, wall_us, bytes_in, bytes_out;
-	uint64_t wall_buckets[14]; /* cumulative, ≤ 1 2 5 10 25 50 100 250 500 1000 2500 5000 10000 ms, +Inf */
+	uint64_t wall_buckets[14]; /* cumulative, ≤ 1 2 5 10 25 50 100 250 500 1000 2500 5000 10000
+				      ms, +Inf */
 };
 void record_each_counter(const struct record_log *log,
 	void (*each)(const struct record_counter *counter, void *arg), void *arg) ON_LOOP;

@@ -11,11 +11,10 @@
  *	                                           starts the runtime, which loads the handler
  *	                                   ◀──     READY, or FAIL type\0message\0trace
  *	  CALL  struct frame_call, head, body ─▶   runs the handler
- *	                                   ◀──     ANSWER u32 head_size, head, body      (all at once)
- *	                                           or ANSWER_HEAD head, ANSWER_BODY…, ANSWER_END
- *	                                           or ERROR type\0message\0trace
- *	                                   ◀──     LOG (flags 1 stdout, 2 stderr), any time in a call
- *	  CANCEL                           ──▶     the caller does not wait any more
+ *	                                   ◀──     ANSWER u32 head_size, head, body      (all at
+ *once) or ANSWER_HEAD head, ANSWER_BODY…, ANSWER_END or ERROR type\0message\0trace ◀──     LOG
+ *(flags 1 stdout, 2 stderr), any time in a call CANCEL                           ──▶     the caller
+ *does not wait any more
  *
  * INIT always has MAYFLY_HANDLER ("index.handler", the program for exec and native), MAYFLY_ORG,
  * MAYFLY_FUNCTION, MAYFLY_VERSION, MAYFLY_MEMORY_MIB, MAYFLY_TIMEOUT_MS, MAYFLY_CONCURRENCY,
@@ -69,9 +68,9 @@ enum frame_trigger { FRAME_DIRECT = 0, FRAME_HTTP = 1 };
 
 /* The start of a CALL's payload; head_size bytes of JSON and then the body follow. */
 struct frame_call {
-	uint8_t random[32];  /* fresh for this call: the runtime reseeds its generators from it */
-	char call_id[26];    /* ULID */
-	uint8_t trigger;     /* enum frame_trigger */
+	uint8_t random[32]; /* fresh for this call: the runtime reseeds its generators from it */
+	char call_id[26];   /* ULID */
+	uint8_t trigger;    /* enum frame_trigger */
 	uint8_t zero[5];
 	uint64_t deadline_unix_ms;
 	uint32_t head_size;

@@ -25,8 +25,8 @@ static const char *const common_libraries[] = {"libc.so.6", "libm.so.6", "libdl.
 	"libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2", "libnss_dns.so.2",
 	"libnss_files.so.2", "libgcc_s.so.1", "libstdc++.so.6", NULL};
 
-static const char *const common_files[] = {
-	"/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/openssl.cnf", "/usr/share/zoneinfo", "/usr/lib/locale/C.utf8", NULL};
+static const char *const common_files[] = {"/etc/ssl/certs/ca-certificates.crt",
+	"/etc/ssl/openssl.cnf", "/usr/share/zoneinfo", "/usr/lib/locale/C.utf8", NULL};
 
 /* Programs for shell functions, for install scripts, and for bootstraps. */
 static const char *const tools[] = {"sh", "bash", "dash", "cat", "ls", "cp", "mv", "rm", "mkdir",

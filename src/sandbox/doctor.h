@@ -17,11 +17,11 @@
 enum doctor_group { DOCTOR_PROTECTION, DOCTOR_LIMIT, DOCTOR_MECHANISM };
 
 struct doctor_finding {
-	const char *name;  /* static: "namespace.user", "limit.memory", "landlock" */
+	const char *name; /* static: "namespace.user", "limit.memory", "landlock" */
 	enum doctor_group group;
 	bool is_there;
-	bool is_needed;    /* without it mayfly refuses to start */
-	char why[160];     /* how it is enforced, or why it is not there and what would help */
+	bool is_needed; /* without it mayfly refuses to start */
+	char why[160];  /* how it is enforced, or why it is not there and what would help */
 };
 
 /* Fills at most n findings, gives their number. */

@@ -16,19 +16,19 @@
 
 /* Host files that a root is made of; found by runtime/language.c. All borrowed or static. */
 struct root_plan {
-	char name[32];             /* "node20", "python3.11", "exec", "native", "unpack" */
-	const char *const *files;  /* NULL-terminated host paths: programs (their shared objects are
-	                              found and added), files and whole folders */
-	const char *const *links;  /* NULL-terminated "path=target" symlinks inside, may be NULL */
-	const char *shim;          /* folder that becomes /runtime, NULL for none */
-	const char *const *programs; /* NULL-terminated host paths of mayfly's own programs that stand
-	                              in /runtime under their names, may be NULL */
+	char name[32];            /* "node20", "python3.11", "exec", "native", "unpack" */
+	const char *const *files; /* NULL-terminated host paths: programs (their shared objects are
+				     found and added), files and whole folders */
+	const char *const *links; /* NULL-terminated "path=target" symlinks inside, may be NULL */
+	const char *shim;         /* folder that becomes /runtime, NULL for none */
+	const char *const *programs; /* NULL-terminated host paths of mayfly's own programs that
+				      stand in /runtime under their names, may be NULL */
 };
 
 struct root {
 	char name[32];
-	unsigned index;  /* the spawner's name for it: position in the order made */
-	char path[200];  /* absolute */
+	unsigned index; /* the spawner's name for it: position in the order made */
+	char path[200]; /* absolute */
 };
 
 /* Makes every root of the plans, in order, and removes outdated ones. A plan whose files are not

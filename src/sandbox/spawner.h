@@ -37,9 +37,9 @@ struct sandbox_limits {
 	uint32_t cpu_percent;  /* hard ceiling, 100 is one core; 0 for none */
 	uint32_t processes;    /* with threads */
 	uint32_t open_files;
-	uint64_t tmp_bytes;    /* size of /tmp, of /build for a build */
-	uint64_t file_bytes;   /* RLIMIT_FSIZE */
-	uint64_t unpacked_bytes;  /* SANDBOX_UNPACK: of the tree; 0 for the default 512 MiB */
+	uint64_t tmp_bytes;        /* size of /tmp, of /build for a build */
+	uint64_t file_bytes;       /* RLIMIT_FSIZE */
+	uint64_t unpacked_bytes;   /* SANDBOX_UNPACK: of the tree; 0 for the default 512 MiB */
 	uint32_t unpacked_entries; /* SANDBOX_UNPACK: files and folders; 0 for the default 50000 */
 };
 
@@ -63,14 +63,14 @@ struct sandbox; /* the daemon's view of one sandbox, owned by who asked until on
 
 struct sandbox_request {
 	enum sandbox_kind kind;
-	const struct root *root;         /* borrowed: the runtime's root file system */
-	char tree[ID_SHA256_SIZE];       /* code tree; for UNPACK the name that it gets */
-	char deps[ID_SHA256_SIZE];       /* tree of dependencies, "" for none */
+	const struct root *root;   /* borrowed: the runtime's root file system */
+	char tree[ID_SHA256_SIZE]; /* code tree; for UNPACK the name that it gets */
+	char deps[ID_SHA256_SIZE]; /* tree of dependencies, "" for none */
 	struct sandbox_limits limits;
-	int channel;    /* borrowed: becomes fd 3 inside (the frame socket, the archive) */
-	int stdout_fd;  /* borrowed: becomes fd 1 */
-	int stderr_fd;  /* borrowed: becomes fd 2 */
-	int output;     /* borrowed: becomes fd 4 (BUILD: the packed result goes there), -1 for none */
+	int channel;   /* borrowed: becomes fd 3 inside (the frame socket, the archive) */
+	int stdout_fd; /* borrowed: becomes fd 1 */
+	int stderr_fd; /* borrowed: becomes fd 2 */
+	int output; /* borrowed: becomes fd 4 (BUILD: the packed result goes there), -1 for none */
 	/* All ON_LOOP. `listener` (BUILD: the socket listening on 127.0.0.1:3128 inside, ownership
 	 * moves; else -1). */
 	void (*on_started)(struct sandbox *sandbox, int listener, void *arg);
@@ -84,8 +84,8 @@ struct spawner_config {
 	const struct root *roots; /* from root_prepare() */
 	size_t n_roots;
 	const char *cgroup_parent; /* name of our group below each controller: "mayfly" */
-	unsigned n_sandboxes;     /* most at one time: 4096; each has a uid of its own */
-	uint32_t uid_base;        /* first host uid of the range for sandboxes: 200000 */
+	unsigned n_sandboxes;      /* most at one time: 4096; each has a uid of its own */
+	uint32_t uid_base;         /* first host uid of the range for sandboxes: 200000 */
 };
 int spawner_start(const struct spawner_config *config, struct spawner **ret, struct err *err);
 
@@ -109,7 +109,7 @@ void spawner_stop(struct spawner *spawner, struct sandbox *sandbox) ON_LOOP;
 void sandbox_usage(struct sandbox *sandbox, struct sandbox_usage *ret) ON_LOOP;
 uint64_t sandbox_cpu_us(struct sandbox *sandbox) ON_LOOP;     /* the CPU part alone: one pread */
 uint64_t sandbox_peak_bytes(struct sandbox *sandbox) ON_LOOP; /* the peak alone: one pread */
-void sandbox_reset_peak(struct sandbox *sandbox) ON_LOOP; /* no-op where the kernel cannot */
+void sandbox_reset_peak(struct sandbox *sandbox) ON_LOOP;     /* no-op where the kernel cannot */
 
 /* Removes a tree from disk. done may be NULL. */
 void spawner_remove_tree(struct spawner *spawner, const char tree[static ID_SHA256_SIZE],

@@ -17,11 +17,10 @@
  * of the tree that say which dependencies there are, and whether they came along. Nobody outside
  * of a sandbox reads a tree.
  *
- *	file package.json 9f86d08…0a08 1042\n      each of UNPACK_MANIFESTS that is a file there: its
- *	                                           SHA-256 and its size
- *	text package.json 1042\n<the bytes>\n     behind it, of package.json and requirements.txt, if
- *	                                           it has at most UNPACK_TEXT_MAX bytes
- *	folder node_modules\n                      if there is a folder of that name
+ *	file package.json 9f86d08…0a08 1042\n      each of UNPACK_MANIFESTS that is a file there:
+ *its SHA-256 and its size text package.json 1042\n<the bytes>\n     behind it, of package.json and
+ *requirements.txt, if it has at most UNPACK_TEXT_MAX bytes folder node_modules\n if there is a
+ *folder of that name
  *
  * $MAYFLY_UNPACK_OUT replaces /out where the program runs outside of a sandbox, in tests.
  */
