@@ -95,16 +95,19 @@ api_function_read_code(const json_t *json, struct api_function_wish *ret, struct
 	return 0;
 }
 
-/* Inline code without a name gets the one that its language looks for. */
+/* The language is there, and inline code without a name gets the one that it looks for. */
 static int
-api_function_name_inline(const json_t *json, struct api_function_wish *wish, struct err *err)
+api_function_check_runtime(const json_t *json, struct api_function_wish *wish, struct err *err)
 {
 	const json_t *code = json_object_get(json, "code");
 	const struct language *language = language_find(wish->runtime);
 
+	if (!language)
+		return err_field(err, ERR_INVALID, "runtime",
+			"there is no runtime %s on this machine", wish->runtime);
 	if (!json_object_get(code, "inline") || wish->filename[0])
 		return 0;
-	if (!language || !language->file || !language->file[0])
+	if (!language->file || !language->file[0])
 		return err_field(err, ERR_INVALID, "code.filename",
 			"code.filename is needed with inline code of this runtime");
 	snprintf(wish->filename, sizeof(wish->filename), "%s", language->file);
@@ -252,7 +255,7 @@ api_function_fill(struct api_function_put *put, const json_t *json, const struct
 		return err_field(err, ERR_INVALID, "runtime", "runtime is needed");
 	if (!wish->has_source && !wish->digest[0])
 		return err_field(err, ERR_INVALID, "code", "code is needed");
-	return api_function_name_inline(json, wish, err);
+	return api_function_check_runtime(json, wish, err);
 }
 
 static int
@@ -270,9 +273,6 @@ api_function_check(struct api_function_put *put, const json_t *json, const struc
 			org->name, wish->name);
 	if (rc == 0)
 		rc = api_function_fill(put, json, old, err);
-	if (rc == 0 && !language_find(wish->runtime))
-		rc = err_field(err, ERR_INVALID, "runtime",
-			"there is no runtime %s on this machine", wish->runtime);
 	if (rc == 0 && wish->digest[0] &&
 		!api_code_may_use(put->request->api, org, str_of(wish->digest)))
 		rc = err_field(err, ERR_INVALID, "code.digest",

@@ -1,0 +1,818 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The REST API from outside: every route, every shape of error, every route with each role.
+
+Each answer is held against openapi.yaml by the client itself (contract.py); here stands what a
+schema cannot say.
+"""
+import base64
+import hashlib
+import http.client
+import json
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+import contract
+import mayfly
+
+HELLO = 'exports.handler = async (event) => ({ hello: event && event.name })'
+ECHO = '''exports.handler = async (event) => ({
+  statusCode: 201,
+  headers: { 'content-type': 'application/octet-stream', 'X-Echo': event.requestContext.http.method,
+             'x-call-id': 'mine', 'x-mayfly-error': 'mine' },
+  cookies: ['a=1', 'b=2'],
+  body: event.body, isBase64Encoded: event.isBase64Encoded })'''
+SHOW = '''exports.handler = async (event) => ({ statusCode: 200, body: JSON.stringify(event),
+  headers: { 'content-type': 'application/json' } })'''
+ULID = '01J9ZZ3N9V0M0Q4T7Y1C2B3D4E'
+ROLES = ['viewer', 'invoker', 'developer', 'admin']
+
+
+# ---- the document ----
+
+def test_the_document_is_served_as_it_stands_in_the_source(daemon):
+    answer = daemon.client().get('/openapi.yaml').expect(200)
+    assert answer.body == contract.PATH.read_bytes()
+    document = contract.document()
+    assert document['openapi'].startswith('3.1.')
+
+
+def operations():
+    for path, methods in contract.document()['paths'].items():
+        for method, operation in methods.items():
+            if method != '$ref':
+                yield method.upper(), path, operation
+
+
+def references(node):
+    if isinstance(node, dict):
+        if '$ref' in node:
+            yield node['$ref']
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_reference_of_the_document_leads_somewhere_and_every_part_is_used():
+    document = contract.document()
+    used = set(references(document))
+    for reference in used:
+        contract.resolve({'$ref': reference})
+    for kind in ('schemas', 'parameters', 'responses', 'headers'):
+        for name in document['components'][kind]:
+            assert f'#/components/{kind}/{name}' in used, f'{kind} {name} is used nowhere'
+
+
+def test_every_operation_has_a_name_of_its_own_and_declares_its_parameters():
+    names = [operation['operationId'] for _, _, operation in operations()]
+    assert len(names) == len(set(names))
+    for method, path, operation in operations():
+        declared = [contract.resolve(one) for one in operation.get('parameters', [])]
+        in_path = {one['name'] for one in declared if one['in'] == 'path'}
+        assert in_path == set(re.findall(r'{(\w+)}', path)), f'{method} {path}'
+
+
+def test_examples_of_the_document_fit_their_schemas():
+    checked = 0
+    for _, _, operation in operations():
+        media = list(operation.get('requestBody', {}).get('content', {}).values())
+        for response in operation['responses'].values():
+            media += contract.resolve(response).get('content', {}).values()
+        for one in media:
+            values = [one['example']] if 'example' in one else []
+            values += [item['value'] for item in one.get('examples', {}).values()]
+            for value in values:
+                assert not contract.problems(one['schema'], value), value
+                checked += 1
+    assert checked > 10
+
+
+def test_every_error_of_the_document_has_its_status_in_the_table():
+    codes = contract.document()['components']['schemas']['Error']['properties']['code']['enum']
+    table = contract.document()['info']['description']
+    for code in codes:
+        assert re.search(rf'\| [\w, ]*\b{code}\b[\w, ]* \| \d{{3}} \|', table), code
+
+
+# ---- the service ----
+
+def test_health_and_readiness_need_no_token(daemon):
+    client = daemon.client()
+    assert client.get('/healthz').expect(200).json() == {'status': 'ok'}
+    assert client.get('/readyz').expect(200).json() == {'status': 'ready'}
+    assert client.get('/v1/version').expect(200).json()['name'] == 'mayfly'
+
+
+def test_runtimes_have_an_alias_for_the_newest_of_a_family(provider):
+    runtimes = provider.get('/v1/runtimes').expect(200).json()['runtimes']
+    assert {one['family'] for one in runtimes} >= {'node', 'python', 'exec', 'native'}
+    for family in ('node', 'python'):
+        assert sum(family in one['aliases'] for one in runtimes) == 1
+
+
+def test_limits_are_those_of_the_document(provider):
+    rows = provider.get('/v1/limits').expect(200).json()['limits']
+    documented = contract.document()['components']['schemas']['CallLimits']['properties']
+    assert {row['field'] for row in rows} == set(documented)
+    for row in rows:
+        assert documented[row['field']]['default'] == row['default'], row
+        assert documented[row['field']]['minimum'] == row['floor'], row
+        assert f"to {row['ceiling']}." in documented[row['field']]['description'] or \
+            not row['ceiling'], row
+
+
+def test_the_doctor_says_why_for_each_finding(provider):
+    findings = provider.get('/v1/doctor').expect(200).json()['findings']
+    assert len(findings) > 10
+    assert all(finding['why'] for finding in findings)
+    assert not [one for one in findings if one['needed'] and not one['available']]
+
+
+def test_metrics_are_well_formed_and_an_org_sees_only_its_own(daemon, org):
+    org.deploy('hello', HELLO)
+    other = daemon.new_org()
+    other.deploy('theirs', HELLO)
+    for _ in range(3):
+        org.call('hello', {}).expect(200)
+    other.call('theirs', {}).expect(200)
+    text = daemon.provider().get('/metrics').expect(200).text
+    names = set()
+    for line in text.splitlines():
+        if line.startswith('# TYPE'):
+            name = line.split()[2]
+            assert name not in names, f'{name} stands twice'
+            names.add(name)
+        elif not line.startswith('#'):
+            found = re.fullmatch(r'([a-z_]+)(\{[^}]*\})? [0-9.]+', line)
+            assert found, line
+            family = re.sub(r'_(bucket|sum|count)$', '', found[1])
+            assert family in names or found[1] in names, line
+    figures = daemon.metrics()
+    labels = f'org="{org.name}",function="hello"'
+    assert figures[f'mayfly_calls_total{{{labels},class="2xx"}}'] == 3
+    assert figures[f'mayfly_call_duration_seconds_count{{{labels}}}'] == 3
+    assert figures[f'mayfly_call_duration_seconds_bucket{{{labels},le="+Inf"}}'] == 3
+    assert figures[f'mayfly_instances{{{labels},state="idle"}}'] >= 1
+    own = org.client.get('/metrics').expect(200).text
+    assert org.name in own and other.name not in own and 'mayfly_http_requests_total' not in own
+    other.delete()
+
+
+# ---- errors ----
+
+def test_a_path_that_is_nowhere_is_404_with_and_without_a_token(daemon, provider):
+    for client in (daemon.client(), provider):
+        for path in ('/', '/v1', '/v1/', '/v1/orgs/', '/v1//orgs', '/v2/orgs', '/v1/orgs/a/b/c/d/e'):
+            assert client.get(path).expect(404).code == 'not_found', path
+
+
+def test_a_method_that_a_path_has_not_is_405_with_those_that_it_has(provider):
+    answer = provider.send('PATCH', '/v1/orgs').expect(405)
+    assert answer.code == 'method_not_allowed'
+    assert answer.headers['allow'] == 'GET, HEAD, POST'
+    answer = provider.post('/v1/orgs/x/functions/y/versions').expect(405)
+    assert answer.headers['allow'] == 'GET, HEAD'
+
+
+def test_head_is_answered_where_get_is(provider, org):
+    answer = provider.send('HEAD', org.path).expect(200)
+    assert answer.body == b'' and int(answer.headers['content-length']) > 10
+    assert provider.send('HEAD', '/v1/orgs/none').expect(404).body == b''
+
+
+def test_no_token_a_wrong_one_and_a_wrong_scheme_are_401(daemon):
+    for headers in ({}, {'Authorization': 'Bearer mf_wrong'}, {'Authorization': 'Basic YTpi'},
+                    {'Authorization': 'Bearer'}, {'Authorization': f'Bearer {daemon.token()}x'}):
+        answer = daemon.client().get('/v1/orgs', headers=headers).expect(401)
+        assert answer.code == 'unauthenticated'
+        assert answer.headers['www-authenticate'].startswith('Bearer')
+        assert answer.headers['x-mayfly-error'] == 'unauthenticated'
+
+
+def test_the_scheme_of_a_token_may_be_written_in_any_case(daemon):
+    headers = {'Authorization': f'bEARER {daemon.token()}'}
+    daemon.client().get('/v1/orgs', headers=headers).expect(200)
+
+
+BAD_BODIES = [
+    (b'', 'invalid_argument', None),
+    (b'{', 'invalid_argument', None),
+    (b'[]', 'invalid_argument', None),
+    (b'{"name": "a"} x', 'invalid_argument', None),
+    (b'{"name": "a", "name": "b"}', 'invalid_argument', None),
+    (b'{"name": "\xff"}', 'invalid_argument', None),
+    (b'{"name": 5}', 'invalid_argument', 'name'),
+    (b'{"nam": "a"}', 'invalid_argument', 'nam'),
+    (b'{"name": "A"}', 'invalid_argument', 'name'),
+    (b'{"name": "-a"}', 'invalid_argument', 'name'),
+    (b'{"name": "' + b'a' * 64 + b'"}', 'invalid_argument', 'name'),
+    (b'{}', 'invalid_argument', 'name'),
+]
+
+
+@pytest.mark.parametrize('body, code, field', BAD_BODIES)
+def test_a_bad_body_names_the_field(provider, body, code, field):
+    answer = provider.send('POST', '/v1/orgs', body=body).expect(400)
+    assert (answer.code, answer.json().get('field')) == (code, field)
+
+
+def function_body(**changes):
+    return {'runtime': 'node', 'code': {'inline': HELLO}, **changes}
+
+
+BAD_FUNCTIONS = [
+    ('runtime', function_body(runtime='cobol')),
+    ('runtime', function_body(runtime='')),
+    ('code', {'runtime': 'node'}),
+    ('code', function_body(code={})),
+    ('code', function_body(code={'inline': 'a', 'digest': '0' * 64})),
+    ('code', function_body(code='text')),
+    ('code.inline', function_body(code={'inline': ''})),
+    ('code.archive', function_body(code={'archive': 'not base64'})),
+    ('code.archive', function_body(code={'archive': 'YQ='})),
+    ('code.archive', function_body(code={'archive': 'YR=='})),
+    ('code.digest', function_body(code={'digest': 'short'})),
+    ('code.digest', function_body(code={'digest': '0' * 64})),
+    ('code.filename', function_body(code={'inline': 'a', 'filename': '../x'})),
+    ('code.filename', function_body(code={'inline': 'a', 'filename': ''})),
+    ('code.unknown', function_body(code={'inline': 'a', 'unknown': 1})),
+    ('unknown', function_body(unknown=1)),
+    ('limits.memory_mib', function_body(limits={'memory_mib': 1})),
+    ('limits.memory_mib', function_body(limits={'memory_mib': '256'})),
+    ('limits.memory_mib', function_body(limits={'memory_mib': 256.5})),
+    ('limits.timeout_ms', function_body(limits={'timeout_ms': 10 ** 12})),
+    ('limits.unknown', function_body(limits={'unknown': 1})),
+    ('concurrency', function_body(concurrency=0)),
+    ('isolation', function_body(isolation='none')),
+    ('name', function_body(name='other')),
+]
+
+
+@pytest.mark.parametrize('field, body', BAD_FUNCTIONS)
+def test_a_bad_function_names_the_field_and_leaves_nothing(org, field, body):
+    answer = org.client.put(f'{org.path}/functions/f', body).expect(400)
+    assert answer.json()['field'] == field, answer
+    assert org.client.get(f'{org.path}/functions').json()['functions'] == []
+
+
+def test_reserved_and_malformed_variables_are_refused(org):
+    for name in ('MAYFLY_X', '1A', 'A B', ''):
+        body = function_body(environment={name: 'x'})
+        answer = org.client.put(f'{org.path}/functions/f', body).expect(400)
+        assert answer.json()['field'].startswith('environment'), answer
+
+
+BAD_QUERIES = [('', 'n=0', 'n'), ('', 'n=1001', 'n'), ('', 'n=x', 'n'), ('', 'failed=1', 'failed'),
+               ('', 'before=x', 'before'), ('', 'unknown=1', 'unknown'), ('', 'a=%zz', None)]
+
+
+@pytest.mark.parametrize('_, query, field', BAD_QUERIES)
+def test_a_bad_parameter_is_named(org, _, query, field):
+    answer = org.client.get(f'{org.path}/calls?{query}').expect(400)
+    assert answer.json().get('field') == field
+
+
+def test_a_body_above_its_limit_is_413_before_it_is_read(provider):
+    answer = provider.send('POST', '/v1/orgs', body=b' ' * 100000).expect(413)
+    assert answer.code == 'request_too_large'
+
+
+def test_what_the_server_itself_refuses_has_the_same_shape(daemon):
+    host, port = daemon.address.rsplit(':', 1)
+    with socket.create_connection((host, int(port)), 10) as raw:
+        raw.sendall(b'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n')
+        response = http.client.HTTPResponse(raw)
+        response.begin()
+        answer = mayfly.Answer(response.status, response.getheaders(), response.read())
+    assert answer.status == 400
+    contract.check_error(answer)
+
+
+# ---- roles ----
+
+RIGHTS = {'read': 0, 'call': 1, 'write': 2, 'tokens': 3, 'provider': 9}
+
+
+def right_of(operation):
+    return re.search(r'Right: (\w+)', operation.get('description', '') or '')[1]
+
+
+GUARDED = [(method, path, right_of(operation)) for method, path, operation in operations()
+           if operation.get('security') != []]
+
+
+def fill(path, org):
+    names = {'org': org, 'function': 'f', 'version': '1', 'call': ULID, 'token': ULID}
+    return re.sub(r'{(\w+)}', lambda found: names[found[1]], path)
+
+
+@pytest.fixture(scope='module')
+def two_orgs(daemon):
+    first, second = daemon.new_org(), daemon.new_org()
+    clients = {role: first.client_of(role) for role in ROLES}
+    yield first, second, clients
+    first.delete()
+    second.delete()
+
+
+@pytest.mark.parametrize('method, path, right', GUARDED)
+def test_a_route_without_a_token_is_401(daemon, two_orgs, method, path, right):
+    daemon.client().send(method, fill(path, two_orgs[0].name)).expect(401)
+
+
+@pytest.mark.parametrize('method, path, right',
+                         [row for row in GUARDED if '{org}' in row[1]])
+def test_a_route_of_another_org_is_404_for_every_role(two_orgs, method, path, right):
+    first, second, clients = two_orgs
+    for role in ROLES:
+        there = clients[role].send(method, fill(path, second.name)).expect(404)
+        nowhere = clients[role].send(method, fill(path, 'no-such-org')).expect(404)
+        assert there.json()['message'].replace(second.name, '') == \
+            nowhere.json()['message'].replace('no-such-org', ''), 'they can be told apart'
+
+
+@pytest.mark.parametrize('method, path, right', GUARDED)
+def test_a_route_is_open_to_the_roles_that_have_its_right(two_orgs, method, path, right):
+    first, _, clients = two_orgs
+    for level, role in enumerate(ROLES):
+        answer = clients[role].send(method, fill(path, first.name))
+        is_allowed = level >= RIGHTS[right]
+        assert (answer.status == 403) == (not is_allowed), f'{role}: {answer}'
+        if not is_allowed:
+            assert answer.code == 'forbidden'
+
+
+# ---- orgs and tokens ----
+
+def test_an_org_is_made_once_listed_shown_and_deleted(provider):
+    answer = provider.post('/v1/orgs', {'name': 'shop'}).expect(201)
+    assert answer.headers['location'] == '/v1/orgs/shop'
+    assert provider.post('/v1/orgs', {'name': 'shop'}).expect(409).code == 'conflict'
+    names = [one['name'] for one in provider.get('/v1/orgs').expect(200).json()['orgs']]
+    assert 'shop' in names and names == sorted(names)
+    provider.get('/v1/orgs/shop').expect(200)
+    provider.delete('/v1/orgs/shop').expect(204)
+    provider.get('/v1/orgs/shop').expect(404)
+    provider.delete('/v1/orgs/shop').expect(404)
+
+
+def test_an_org_sees_only_itself(org):
+    orgs = org.client.get('/v1/orgs').expect(200).json()['orgs']
+    assert [one['name'] for one in orgs] == [org.name]
+
+
+def test_a_token_tells_who_it_is_and_ends_when_it_is_revoked(org):
+    client = org.client_of('developer')
+    me = client.get('/v1/token').expect(200).json()
+    assert (me['org'], me['role']) == (org.name, 'developer')
+    assert client.token.startswith(me['prefix']) and len(me['prefix']) < 16
+    listed = org.client.get(f'{org.path}/tokens').expect(200).json()['tokens']
+    assert me['id'] in [one['id'] for one in listed]
+    assert client.token not in json.dumps(listed)
+    org.client.delete(f'{org.path}/tokens/{me["id"]}').expect(204)
+    client.get('/v1/token').expect(401)
+    org.client.delete(f'{org.path}/tokens/{me["id"]}').expect(404)
+
+
+def test_a_token_expires(org):
+    body = {'name': 'short', 'role': 'viewer', 'expires_in': '1s'}
+    secret = org.client.post(f'{org.path}/tokens', body).expect(201).json()['secret']
+    client = org.daemon.client(secret)
+    client.get('/v1/token').expect(200)
+    mayfly.wait_until(lambda: client.get('/v1/token').status == 401, 'the token expires')
+
+
+def test_a_token_of_another_org_cannot_be_revoked(daemon, org):
+    other = daemon.new_org()
+    mine = other.client.get('/v1/token').json()['id']
+    org.client.delete(f'{org.path}/tokens/{mine}').expect(404)
+    other.client.get('/v1/token').expect(200)
+    other.delete()
+
+
+def test_the_provider_makes_and_revokes_tokens_of_its_own(daemon, provider):
+    body = {'name': 'second', 'role': 'admin'}
+    made = provider.post('/v1/tokens', body).expect(201).json()
+    second = daemon.client(made['secret'])
+    assert second.get('/v1/token').expect(200).json()['org'] == ''
+    assert made['id'] in [one['id'] for one in second.get('/v1/tokens').json()['tokens']]
+    provider.delete(f'/v1/tokens/{made["id"]}').expect(204)
+    second.get('/v1/token').expect(401)
+
+
+@pytest.mark.parametrize('field, body', [
+    ('role', {'name': 'x', 'role': 'root'}), ('name', {'role': 'viewer'}),
+    ('name', {'name': '', 'role': 'viewer'}),
+    ('expires_in', {'name': 'x', 'role': 'viewer', 'expires_in': 'soon'}),
+    ('expires_in', {'name': 'x', 'role': 'viewer', 'expires_in': '9000d'})])
+def test_a_bad_token_names_the_field(org, field, body):
+    assert org.client.post(f'{org.path}/tokens', body).expect(400).json()['field'] == field
+
+
+# ---- functions ----
+
+def test_a_function_is_made_waited_for_shown_and_deleted(org):
+    body = function_body(name='f', description='a test', environment={'KEY': 'secret'},
+                         limits={'memory_mib': 128})
+    answer = org.client.post(f'{org.path}/functions', body).expect(201)
+    assert answer.headers['location'] == f'{org.path}/functions/f'
+    assert answer.headers['etag'] == '"1"'
+    assert answer.json()['state'] == 'initializing' and answer.json()['active_version'] is None
+    function = org.settle('f')
+    assert (function['state'], function['active_version']) == ('ready', 1)
+    assert function['limits']['memory_mib'] == 128
+    assert function['limits']['timeout_ms'] == 30000
+    assert org.client.post(f'{org.path}/functions', body).expect(409).json()['field'] == 'name'
+    assert org.route('GET', 'f').status == 200
+    org.client.delete(f'{org.path}/functions/f').expect(204)
+    assert org.route('GET', 'f').status == 404
+    org.client.get(f'{org.path}/functions/f').expect(404)
+
+
+def test_values_of_the_environment_are_shown_to_who_may_write_only(org):
+    org.deploy('f', HELLO, environment={'KEY': 'secret'})
+    assert org.client.get(f'{org.path}/functions/f').json()['environment'] == {'KEY': 'secret'}
+    for role in ('viewer', 'invoker'):
+        client = org.client_of(role)
+        for path in ('functions', 'functions/f', 'functions/f/versions', 'functions/f/versions/1'):
+            answer = client.get(f'{org.path}/{path}').expect(200)
+            assert '"KEY":null' in answer.text and 'secret' not in answer.text, path
+
+
+def test_an_update_makes_a_version_and_a_rollback_takes_it_back(org):
+    org.deploy('f', 'exports.handler = async () => 1')
+    updated = org.put('f', 'exports.handler = async () => 2').expect(200)
+    assert updated.headers['etag'] == '"2"' and updated.json()['state'] == 'updating'
+    org.settle('f')
+    assert org.call('f').json() == 2
+    versions = org.client.get(f'{org.path}/functions/f/versions').expect(200).json()['versions']
+    assert [(one['number'], one['is_active']) for one in versions] == [(2, True), (1, False)]
+    rolled = org.client.post(f'{org.path}/functions/f/rollback').expect(200).json()
+    assert (rolled['active_version'], rolled['last_version']) == (1, 2)
+    assert org.call('f').json() == 1
+    org.client.post(f'{org.path}/functions/f/rollback', {'version': 2}).expect(200)
+    assert org.call('f').json() == 2
+    org.client.post(f'{org.path}/functions/f/rollback', {'version': 9}).expect(404)
+    assert org.client.send('POST', f'{org.path}/functions/f/calls?version=1').json() == 1
+    org.client.send('POST', f'{org.path}/functions/f/calls?version=9').expect(404)
+
+
+def test_an_update_without_code_keeps_it(org):
+    org.deploy('f', 'exports.handler = async () => process.env.A || "none"',
+               environment={'A': 'one'})
+    assert org.call('f').json() == 'one'
+    org.client.put(f'{org.path}/functions/f', {'environment': {'A': 'two'}}).expect(200)
+    org.settle('f')
+    assert org.call('f').json() == 'two'
+    org.client.put(f'{org.path}/functions/f', {}).expect(200)
+    org.settle('f')
+    assert org.call('f').json() == 'none'
+
+
+def test_if_match_guards_an_update(org):
+    org.deploy('f', HELLO)
+    path = f'{org.path}/functions/f'
+    for method in ('PUT', 'DELETE'):
+        answer = org.client.send(method, path, json_body={} if method == 'PUT' else None,
+                                 headers={'If-Match': '"7"'}).expect(412)
+        assert answer.code == 'precondition_failed'
+    org.client.put(path, {}, headers={'If-None-Match': '*'}).expect(412)
+    org.client.put(f'{org.path}/functions/g', function_body(),
+                   headers={'If-Match': '"1"'}).expect(412)
+    org.client.put(path, {}, headers={'If-Match': '"1"'}).expect(200)
+    org.settle('f')
+    org.client.delete(path, headers={'If-Match': '"2"'}).expect(204)
+
+
+def test_a_wait_ends_with_the_state_and_not_before(org):
+    org.put('f', HELLO).expect(201)
+    path = f'{org.path}/functions/f'
+    assert org.client.get(f'{path}?wait=30s&for=settled').expect(200).json()['state'] == 'ready'
+    org.client.get(f'{path}?wait=30s').expect(200)
+    for query in ('wait=61s', 'wait=x', 'for=ever', 'wait=-1s'):
+        field = query.split('=')[0]
+        assert org.client.get(f'{path}?{query}').expect(400).json()['field'] == field
+
+
+def test_a_failed_version_says_why_and_leaves_the_active_one(org):
+    org.deploy('f', HELLO)
+    function = org.deploy('f', 'exports.handler = async () => {', is_ready=False)
+    assert function['state'] == 'ready' and function['active_version'] == 1
+    assert function['latest']['state'] == 'failed'
+    assert 'index.js' in function['reason'] and 'SyntaxError' in function['reason'], function
+    assert org.call('f', {'name': 'x'}).json() == {'hello': 'x'}
+
+
+def test_a_function_that_never_was_ready_answers_with_its_reason(org):
+    function = org.deploy('f', 'exports.other = 1', is_ready=False)
+    assert function['state'] == 'failed'
+    answer = org.call('f').expect(502)
+    assert answer.code == 'function_failed'
+    assert answer.json()['call_id'] == answer.call_id
+    assert org.route('GET', 'f').expect(502).code == 'function_failed'
+
+
+# ---- code ----
+
+def test_code_is_uploaded_used_and_downloaded(org):
+    source = mayfly.archive({'index.js': HELLO, 'lib/data.json': '{}'})
+    answer = org.client.send('POST', f'{org.path}/code', body=source).expect(201)
+    digest = hashlib.sha256(source).hexdigest()
+    assert answer.json() == {'digest': digest, 'size_bytes': len(source)}
+    org.client.put(f'{org.path}/functions/f', function_body(code={'digest': digest})).expect(201)
+    assert org.settle('f')['state'] == 'ready'
+    answer = org.client.get(f'{org.path}/functions/f/versions/1/code').expect(200)
+    assert answer.body == source and answer.headers['etag'] == f'"{digest}"'
+    org.client.get(f'{org.path}/functions/f/versions/2/code').expect(404)
+    org.client.get(f'{org.path}/functions/f/versions/x/code').expect(404)
+
+
+def test_a_large_upload_comes_back_whole(org):
+    source = bytes(range(256)) * 20000
+    digest = org.client.send('POST', f'{org.path}/code', body=source).expect(201).json()['digest']
+    body = function_body(code={'digest': digest, 'filename': 'data.bin'})
+    org.client.put(f'{org.path}/functions/f', body).expect(201)
+    assert org.client.get(f'{org.path}/functions/f/versions/1/code').expect(200).body == source
+
+
+def test_the_code_of_another_org_cannot_be_reached_by_its_digest(daemon, org):
+    source = mayfly.archive({'index.js': HELLO})
+    digest = org.client.send('POST', f'{org.path}/code', body=source).expect(201).json()['digest']
+    other = daemon.new_org()
+    body = function_body(code={'digest': digest})
+    answer = other.client.put(f'{other.path}/functions/f', body).expect(400)
+    assert answer.json()['field'] == 'code.digest'
+    other.delete()
+
+
+def test_an_archive_in_the_body_and_a_single_file_in_it(org):
+    packed = base64.b64encode(mayfly.archive({'index.js': HELLO})).decode()
+    org.client.put(f'{org.path}/functions/f', function_body(code={'archive': packed})).expect(201)
+    assert org.settle('f')['state'] == 'ready'
+    single = base64.b64encode(HELLO.encode()).decode()
+    body = function_body(code={'archive': single, 'filename': 'index.js'})
+    org.client.put(f'{org.path}/functions/g', body).expect(201)
+    assert org.settle('g')['state'] == 'ready'
+
+
+def test_an_empty_upload_is_refused(org):
+    org.client.send('POST', f'{org.path}/code', body=b'').expect(400)
+
+
+# ---- calls by route ----
+
+def test_a_call_by_route_gets_the_event_of_payload_format_2(org):
+    org.deploy('show', SHOW, route='shop/v1')
+    answer = org.route('POST', 'shop/v1/items/a%20b?x=1&y=%C3%A9&x=2&z', body=b'{"a":1}', headers={
+        'Content-Type': 'application/json', 'Cookie': 'a=1; b=2', 'X-Twice': 'one'}).expect(200)
+    event = answer.json()
+    assert event['version'] == '2.0' and event['routeKey'] == '$default'
+    assert event['rawPath'] == f'/api/org/{org.name}/shop/v1/items/a%20b'
+    assert event['rawQueryString'] == 'x=1&y=%C3%A9&x=2&z'
+    assert event['queryStringParameters'] == {'x': '1,2', 'y': 'é', 'z': ''}
+    assert event['cookies'] == ['a=1', 'b=2'] and 'cookie' not in event['headers']
+    assert event['headers']['x-twice'] == 'one'
+    assert event['pathParameters'] == {'proxy': 'items/a b'}
+    assert event['body'] == '{"a":1}' and event['isBase64Encoded'] is False
+    context = event['requestContext']
+    assert context['http']['method'] == 'POST' and context['http']['sourceIp'] == '127.0.0.1'
+    assert context['requestId'] == answer.call_id
+    assert (context['accountId'], context['apiId']) == (org.name, 'show')
+    assert abs(context['timeEpoch'] / 1000 - time.time()) < 60
+
+
+def test_every_method_and_any_bytes_go_through_and_come_back(org):
+    org.deploy('echo', ECHO)
+    data = bytes(range(256)) * 50
+    for method in ('POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'):
+        answer = org.route(method, 'echo', body=data).expect(201)
+        assert answer.headers['x-echo'] == method
+        assert answer.body == data
+    assert org.route('GET', 'echo').expect(201).headers['x-echo'] == 'GET'
+    head = org.route('HEAD', 'echo').expect(201)
+    assert head.headers['x-echo'] == 'HEAD' and head.body == b''
+
+
+def test_a_function_cannot_speak_for_the_platform(org):
+    org.deploy('echo', ECHO)
+    answer = org.route('GET', 'echo').expect(201)
+    assert 'x-mayfly-error' not in answer.headers
+    assert re.fullmatch('[0-9A-Z]{26}', answer.headers['x-call-id'])
+    assert ('set-cookie', 'a=1') in answer.header_list and ('set-cookie', 'b=2') in \
+        answer.header_list
+
+
+def test_an_org_and_a_route_that_are_not_there_look_the_same(daemon, org):
+    org.deploy('f', HELLO)
+    client = daemon.client()
+    answers = [client.get(path).expect(404) for path in (
+        f'/api/org/{org.name}/g', '/api/org/no-such-org/f', f'/api/org/{org.name}/', '/api/org/',
+        f'/api/org/{org.name}', f'/api/org/{org.name}/fx', f'/api/org/{org.name}/%zz')]
+    assert len({answer.body for answer in answers}) == 1
+    for answer in answers:
+        contract.check_error(answer)
+
+
+def test_the_longest_route_wins_and_an_encoded_name_is_the_same_name(org):
+    org.deploy('a', 'exports.handler = async () => "a"', route='x')
+    org.deploy('b', 'exports.handler = async () => "b"', route='x/y')
+    assert [org.route('GET', path).text for path in ('x', 'x/z', 'x/y', 'x/y/z', '%78/%79')] == \
+        ['a', 'a', 'b', 'b', 'b']
+
+
+def test_an_error_of_the_function_has_the_call_id_and_the_blame(org):
+    org.deploy('f', 'exports.handler = async () => { throw new TypeError("no luck") }')
+    answer = org.route('GET', 'f').expect(502)
+    contract.check_error(answer)
+    body = answer.json()
+    assert body['code'] == 'function_error' and 'no luck' in body['message']
+    assert body['call_id'] == answer.call_id
+    assert answer.headers['x-mayfly-error'] == 'function_error'
+    record = org.record(answer.call_id)
+    assert (record['status'], record['code'], record['trigger']) == (502, 'function_error', 'http')
+
+
+def test_a_body_above_the_functions_limit_is_413(org):
+    org.deploy('f', HELLO, limits={'request_bytes': 1000})
+    org.route('POST', 'f', body=b'x' * 1000).expect(200)
+    assert org.route('POST', 'f', body=b'x' * 1001).expect(413).code == 'request_too_large'
+    assert org.client.send('POST', f'{org.path}/functions/f/calls',
+                           body=b'"' + b'x' * 1000 + b'"').expect(413).code == 'request_too_large'
+
+
+# ---- direct calls ----
+
+@pytest.mark.parametrize('event', [None, True, 0, -1.5e10, 'text', [], {}, {'a': [1, {'b': 'é\n'}]}])
+def test_a_direct_call_takes_any_json(org, event):
+    org.deploy('f', 'exports.handler = async (event) => ({ got: event === undefined ? null : event })')
+    answer = org.call('f', event).expect(200)
+    assert answer.json() == {'got': event}
+    assert answer.headers['content-type'] == 'application/json'
+
+
+@pytest.mark.parametrize('body', [b'{', b'tru', b'01', b'1 2', b"'a'", b'"\x01"', b'"\xff"', b'[1,]',
+                                  b'{"a"}', b'\xef\xbb\xbf1', b'[' * 600 + b']' * 600])
+def test_a_direct_call_with_something_else_is_400_and_no_call(org, body):
+    org.deploy('f', HELLO)
+    answer = org.client.send('POST', f'{org.path}/functions/f/calls', body=body).expect(400)
+    assert answer.code == 'invalid_argument' and 'call_id' not in answer.json()
+    assert org.client.get(f'{org.path}/calls').json()['calls'] == []
+
+
+# ---- records and logs ----
+
+PRINT = 'exports.handler = async (e) => { console.log("out " + e.n); console.error("err " + e.n); ' \
+        'if (e.fails) throw new Error("asked"); return e.n }'
+
+
+def test_calls_are_listed_newest_first_filtered_and_paged(org):
+    org.deploy('f', PRINT)
+    org.deploy('g', PRINT)
+    ids = [org.call(name, {'n': n, 'fails': n == 2}).call_id
+           for n, name in enumerate(['f', 'f', 'f', 'g'])]
+
+    def listed(query, path='calls'):
+        answer = org.client.get(f'{org.path}/{path}?{query}').expect(200).json()
+        return [one['id'] for one in answer['calls']], answer['next']
+    assert listed('') == (ids[::-1], None)
+    assert listed('function=g') == ([ids[3]], None)
+    assert listed('', 'functions/f/calls') == (ids[2::-1], None)
+    assert listed('failed=true') == ([ids[2]], None)
+    assert listed('code=function_error') == ([ids[2]], None)
+    assert listed('code=timeout') == ([], None)
+    page, after = listed('n=3')
+    assert page == ids[:0:-1] and after == ids[1]
+    assert listed(f'n=3&before={after}') == ([ids[0]], None)
+
+
+def test_a_record_has_measured_figures(org):
+    org.deploy('f', 'exports.handler = async (e) => { const start = process.cpuUsage(); '
+                    'while (process.cpuUsage(start).user < 50000); return "x".repeat(1000) }')
+    record = org.record(org.call('f', {'a': 1}).call_id)
+    assert record['wall_us'] >= 50000 and record['cpu_us'] >= 45000
+    assert record['bytes_in'] == len(json.dumps({'a': 1})) and record['bytes_out'] == 1002
+    assert record['memory_peak_bytes'] > 1000000
+    assert (record['version'], record['trigger'], record['code']) == (1, 'direct', 'ok')
+
+
+def test_logs_of_a_call_and_of_a_function(org):
+    org.deploy('f', PRINT)
+    first, second = org.call('f', {'n': 1}), org.call('f', {'n': 2})
+    org.record(second.call_id)
+    lines = org.client.get(f'{org.path}/calls/{first.call_id}/logs').expect(200).json()['lines']
+    assert sorted((one['stream'], one['text']) for one in lines) == \
+        [('stderr', 'err 1'), ('stdout', 'out 1')]
+    path = f'{org.path}/functions/f/logs'
+    texts = [one['text'] for one in org.client.get(path).expect(200).json()['lines']]
+    assert sorted(texts[:2]) == ['err 1', 'out 1'] and sorted(texts[2:]) == ['err 2', 'out 2']
+    newest = [one['call_id'] for one in org.client.get(f'{path}?n=1').json()['lines']]
+    assert set(newest) == {second.call_id}
+    assert len(org.client.get(f'{path}?since=1h').json()['lines']) == 4
+    time.sleep(0.01)
+    assert org.client.get(f'{path}?since=1ms').json()['lines'] == []
+    assert org.client.get(f'{path}?since=x').expect(400).json()['field'] == 'since'
+
+
+def events_of(response, wanted):
+    """(event, data) of server-sent events until `wanted` of them came."""
+    name, found = None, []
+    while len(found) < wanted:
+        line = response.readline().decode().rstrip('\n')
+        if line.startswith('event: '):
+            name = line[7:]
+        elif line.startswith('data: '):
+            found.append((name, json.loads(line[6:])))
+    return found
+
+
+def test_logs_are_followed_live(org):
+    org.deploy('f', PRINT)
+    connection, response = org.client.open('GET', f'{org.path}/functions/f/logs?follow=true')
+    assert response.status == 200
+    assert response.getheader('content-type') == 'text/event-stream'
+    call_id = org.call('f', {'n': 7}).call_id
+    events = events_of(response, 3)
+    connection.close()
+    lines = [data for name, data in events if name == 'line']
+    assert sorted((one['stream'], one['text']) for one in lines) == \
+        [('stderr', 'err 7'), ('stdout', 'out 7')]
+    for line in lines:
+        assert not contract.problems({'$ref': '#/components/schemas/LogLine'}, line)
+    record = events[-1]
+    assert record[0] == 'call' and record[1]['id'] == call_id
+
+
+def test_a_follower_does_not_see_another_function(org):
+    org.deploy('f', PRINT)
+    org.deploy('g', PRINT)
+    connection, response = org.client.open('GET', f'{org.path}/functions/f/logs?follow=true')
+    org.call('g', {'n': 1})
+    org.call('f', {'n': 2})
+    events = events_of(response, 3)
+    connection.close()
+    assert all('1' not in data.get('text', '') for _, data in events)
+
+
+def test_a_call_that_is_not_there_is_404(org):
+    for path in (f'calls/{ULID}', 'calls/x', f'calls/{ULID}/logs'):
+        org.client.get(f'{org.path}/{path}').expect(404)
+    org.client.delete(f'{org.path}/calls/{ULID}').expect(404)
+
+
+def running_call(org, name):
+    """Starts a call that waits, and gives (thread, answers, call id) when it runs."""
+    answers = []
+    connection, response = org.client.open('GET', f'{org.path}/functions/{name}/logs?follow=true')
+    client = org.daemon.client(org.client.token)
+    thread = threading.Thread(target=lambda: answers.append(
+        client.send('POST', f'{org.path}/functions/{name}/calls', body=b'{}')))
+    thread.start()
+    call_id = events_of(response, 1)[0][1]['call_id']
+    connection.close()
+    return thread, answers, call_id
+
+
+WAIT = 'exports.handler = async () => { console.log("waiting"); await new Promise(() => {}) }'
+
+
+def test_a_call_is_seen_while_it_runs_and_cancelled_by_its_id(org):
+    org.deploy('f', WAIT + ';setInterval(() => {}, 1000)', limits={'timeout_ms': 60000})
+    thread, answers, call_id = running_call(org, 'f')
+    running = org.client.get(f'{org.path}/calls/{call_id}').expect(200).json()
+    assert running == {'id': call_id, 'org': org.name, 'state': 'running'}
+    other = org.client_of('viewer')
+    other.delete(f'{org.path}/calls/{call_id}').expect(403)
+    cancelled = org.client.delete(f'{org.path}/calls/{call_id}').expect(200).json()
+    assert cancelled['state'] == 'cancelled'
+    thread.join(30)
+    assert answers[0].status == 499 and answers[0].code == 'cancelled'
+    assert answers[0].json()['call_id'] == call_id
+    assert org.record(call_id)['code'] == 'cancelled'
+    org.client.delete(f'{org.path}/calls/{call_id}').expect(404)
+
+
+def test_a_client_that_goes_away_cancels_its_call(org):
+    org.deploy('f', WAIT + ';setInterval(() => {}, 1000)', limits={'timeout_ms': 60000})
+    host, port = org.daemon.address.rsplit(':', 1)
+    connection, response = org.client.open('GET', f'{org.path}/functions/f/logs?follow=true')
+    with socket.create_connection((host, int(port)), 10) as raw:
+        raw.sendall(f'GET /api/org/{org.name}/f HTTP/1.1\r\nHost: x\r\n\r\n'.encode())
+        call_id = events_of(response, 1)[0][1]['call_id']
+    connection.close()
+    assert org.record(call_id)['code'] == 'cancelled'
+
+
+# ---- all of it ----
+
+def test_every_operation_was_met_with_its_success():
+    """Runs last in this file: what is promised above was seen at least once."""
+    for method, path, operation in operations():
+        good = [int(status) for status in operation['responses'] if status.isdigit()
+                and int(status) < 300]
+        met = [status for status in good if contract.seen[method, path, status]]
+        assert met, f'{method} {path}: none of {good} was met'
