@@ -54,10 +54,8 @@ http1_count_refusal(struct http1_conn *http1, int code)
 static void ON_LOOP
 http1_refuse(struct http1_conn *http1, int code, const char *text)
 {
-	static const struct http_header type = {
-		{"content-type", 12},
-		{"application/json", 16},
-	};
+	struct http_header headers[HTTP_ERROR_HEADERS];
+	size_t n = http_exchange_error_headers(code, headers);
 	OWN(buf) struct buf body = BUF_INIT;
 
 	http1_count_refusal(http1, code);
@@ -66,7 +64,7 @@ http1_refuse(struct http1_conn *http1, int code, const char *text)
 		http1->exchange.request.method = STR_NONE;
 	http1->is_last = true;
 	http_exchange_write_error(http1->conn->server, code, text, &body);
-	http1_answer_write(http1, err_http_status(code), &type, 1, buf_str(&body));
+	http1_answer_write(http1, err_http_status(code), headers, n, buf_str(&body));
 	http1_conn_answered(http1);
 }
 

@@ -153,10 +153,8 @@ http2_answer_cut(struct http_exchange *exchange)
 void
 http2_answer_refuse(struct http2_stream *stream, int code, const char *text)
 {
-	static const struct http_header type = {
-		{"content-type", 12},
-		{"application/json", 16},
-	};
+	struct http_header headers[HTTP_ERROR_HEADERS];
+	size_t n = http_exchange_error_headers(code, headers);
 	struct http_exchange *exchange = &stream->exchange;
 	struct http_stats *stats = &exchange->server->stats;
 	OWN(buf) struct buf body = BUF_INIT;
@@ -175,7 +173,7 @@ http2_answer_refuse(struct http2_stream *stream, int code, const char *text)
 	exchange->state = HTTP_EXCHANGE_DEAD;
 	stream->state = HTTP2_ANSWERING;
 	http_exchange_write_error(exchange->server, code, text, &body);
-	http2_answer_write_whole(stream, err_http_status(code), &type, 1, buf_str(&body));
+	http2_answer_write_whole(stream, err_http_status(code), headers, n, buf_str(&body));
 }
 
 void

@@ -142,6 +142,15 @@ http_exchange_may_send(const struct http_header *header)
 	       !http_exchange_is_own(header->name);
 }
 
+size_t
+http_exchange_error_headers(int code, struct http_header ret[static HTTP_ERROR_HEADERS])
+{
+	ret[0] = (struct http_header){STR("content-type"), STR("application/json")};
+	ret[1] = (struct http_header){STR("x-mayfly-error"), str_of(err_word(code))};
+	ret[2] = (struct http_header){STR("retry-after"), STR("1")};
+	return err_http_status(code) == 503 ? 3 : 2;
+}
+
 void
 http_exchange_write_error(struct http_server *server, int code, const char *text, struct buf *out)
 {

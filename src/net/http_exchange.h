@@ -86,6 +86,12 @@ http_exchange_has_body(const struct http_exchange *exchange, int status)
 	return status != 204 && status != 304 && !str_eq(exchange->request.method, STR("HEAD"));
 }
 
+#define HTTP_ERROR_HEADERS 3
+
+/* Headers of an answer that the server makes itself: its type, the word of its code, and when to
+ * come back where that helps. Gives how many. */
+size_t http_exchange_error_headers(int code, struct http_header ret[static HTTP_ERROR_HEADERS]);
+
 /* Body of an answer that the server makes itself; content type application/json. */
 void http_exchange_write_error(
 	struct http_server *server, int code, const char *text, struct buf *out) ON_LOOP;

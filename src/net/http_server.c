@@ -89,7 +89,8 @@ http_listener_refuse(struct http_listener *listener, int fd)
 		listener->server, ERR_UNAVAILABLE, "too many connections, try again", &body);
 	buf_printf(&out,
 		"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n"
-		"content-type: application/json\r\ncontent-length: %zu\r\n\r\n",
+		"content-type: application/json\r\nx-mayfly-error: unavailable\r\n"
+		"content-length: %zu\r\n\r\n",
 		body.len);
 	buf_add_str(&out, buf_str(&body));
 	if (!listener->tls)
