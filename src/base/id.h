@@ -15,7 +15,8 @@
  * mebibyte; never fails. */
 void id_random(void *bytes, size_t n);
 
-/* A ULID (github.com/ulid/spec): sorts by time; random part from id_random(). */
+/* A ULID (github.com/ulid/spec): sorts by time, and those of one thread in the order they were
+ * made; random part from id_random(). */
 void id_ulid(char ret[static ID_ULID_SIZE]);
 bool id_is_ulid(struct str text);
 

@@ -76,6 +76,19 @@ a_ulid_is_one_and_begins_with_its_time(void **state)
 }
 
 static void
+ulids_of_one_millisecond_sort_as_they_were_made(void **state)
+{
+	char before[ID_ULID_SIZE], after[ID_ULID_SIZE];
+
+	id_ulid(before);
+	for (int i = 0; i < 10000; i++) {
+		id_ulid(after);
+		assert_true(strcmp(before, after) < 0);
+		memcpy(before, after, sizeof(before));
+	}
+}
+
+static void
 what_is_no_ulid_is_refused(void **state)
 {
 	assert_true(id_is_ulid(STR("7ZZZZZZZZZZZZZZZZZZZZZZZZZ")));
@@ -155,6 +168,7 @@ hex_is_written_in_lower_case(void **state)
 
 UNIT_TESTS(it(random_bytes_of_every_length_are_filled), it(no_sixteen_bytes_come_twice),
 	it(a_forked_child_draws_other_bytes_than_its_parent),
-	it(a_ulid_is_one_and_begins_with_its_time), it(what_is_no_ulid_is_refused),
+	it(a_ulid_is_one_and_begins_with_its_time),
+	it(ulids_of_one_millisecond_sort_as_they_were_made), it(what_is_no_ulid_is_refused),
 	it(digests_are_those_of_the_standard), it(what_is_no_digest_is_refused),
 	it(names_follow_the_rule_for_labels), it(hex_is_written_in_lower_case))
