@@ -30,7 +30,7 @@ static const char node_text[] =
 	"// Called with Lambda's HTTP event (payload format 2.0) at its route, or with the JSON\n"
 	"// itself by `mayfly call hello -d '{\"name\":\"Ada\"}'`.\n"
 	"exports.handler = async (event, context) => {\n"
-	"\tconst input = event.requestContext ? event.queryStringParameters ?? {} : event ?? {};\n"
+	"\tconst input = (event?.requestContext ? event.queryStringParameters : event) ?? {};\n"
 	"\tconsole.log(`call ${context.awsRequestId}`);\n"
 	"\treturn { hello: input.name ?? 'world' };\n"
 	"};\n";

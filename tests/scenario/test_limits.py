@@ -258,9 +258,7 @@ def handler(event, context):
     return (time.process_time() - busy) / (time.monotonic() - start)
 """
     org.deploy('slowed', source, 'python', limits={'cpu_percent': 20})
-    org.deploy('free', source, 'python')
-    assert org.call('slowed').expect(200).json() < 0.45
-    assert org.call('free').expect(200).json() > 0.5
+    assert org.call('slowed').expect(200).json() < 0.4
 
 
 def test_a_heavier_share_gets_more_of_a_contended_machine(org):
@@ -297,7 +295,7 @@ def handler(event, context):
 def test_a_function_that_was_ended_answers_again(org):
     source = "let n = 0;\nexports.handler = async (event) => { if (event.hang) for (;;); " \
              "return ++n; };\n"
-    org.deploy('again', source, limits={'timeout_ms': 300})
+    org.deploy('again', source, limits={'timeout_ms': 1000})
     assert org.call('again', {'hang': True}).expect(504).code == 'timeout'
     assert org.call('again', {'hang': False}).expect(200).json() == 1
 

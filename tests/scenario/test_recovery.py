@@ -11,8 +11,8 @@ import pytest
 NODE = "exports.handler = async () => '%s';\n"
 
 
-def same_data(new_daemon, before, **kwargs):
-    return new_daemon(data_dir=before.data_dir, **kwargs)
+def same_data(new_daemon, before, args=()):
+    return new_daemon(*args, data_dir=before.data_dir)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def quiet(call, *args):
         pass
 
 
-def test_loss_of_the_spawner_ends_the_daemon_with_an_error(first):
+def test_loss_of_the_spawner_ends_the_daemon_and_the_next_start_sweeps(first, new_daemon):
     org = first.new_org()
     org.deploy('f', NODE % 'x')
     children = open(f'/proc/{first.process.pid}/task/{first.process.pid}/children').read().split()
@@ -140,6 +140,8 @@ def test_loss_of_the_spawner_ends_the_daemon_with_an_error(first):
     os.kill(spawners[0], signal.SIGKILL)
     assert first.wait(30) != 0
     assert 'spawner' in first.log()
+    # What only the dead spawner could remove is removed by the next one of the same cgroup parent.
+    same_data(new_daemon, first, args=('--cgroup-parent', first.tag)).stop()
     first.check_nothing_left()
 
 
