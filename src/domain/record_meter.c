@@ -110,10 +110,14 @@ record_meters_work(struct store_db *db, struct store_message *message, struct er
 
 	thread_on_store();
 	for (size_t i = 0; i < meters->n; i++) {
-		int rc = row_meter_add(db, &meters->rows[i], err);
+		struct err why = {0};
+		int rc = row_meter_add(db, &meters->rows[i], &why);
 
-		if (rc < 0)
+		/* An org that was deleted meanwhile took its figures with it. */
+		if (rc < 0 && rc != ERR_NOT_FOUND) {
+			*err = why;
 			return rc;
+		}
 	}
 	return 0;
 }
