@@ -260,9 +260,9 @@ call_write_figures(const struct call *call, const struct err *reason, struct cal
 	};
 	if (!reason)
 		return;
-	if (reason->code == ERR_RATE || reason->code == ERR_UNAVAILABLE)
-		ret->retry_after_s = call->version ? pool_retry_after_s(call->version->pool) : 1;
-	else if (reason->code == ERR_NOT_READY)
+	if (call->is_admitted && (reason->code == ERR_RATE || reason->code == ERR_UNAVAILABLE))
+		ret->retry_after_s = pool_retry_after_s(call->version->pool);
+	else if (reason->code == ERR_NOT_READY || reason->code == ERR_UNAVAILABLE)
 		ret->retry_after_s = 1;
 }
 
