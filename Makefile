@@ -33,9 +33,6 @@ demo: deps
 demo-stop:
 	@packaging/demo.sh stop
 
-demo-stop:
-	@packaging/demo.sh stop
-
 test:
 	@tests/run
 
