@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mayfly-init - pid 1 of a sandbox: makes the environment, starts the main program, buries the
- * dead, and tells the spawner how the main program ended.
+ * mayfly-init - pid 1 of a sandbox: shuts itself in (furnish.h), makes the environment, starts the
+ * main program, buries the dead, and tells the spawner how the main program ended.
  *
  * Descriptor 3 is the channel, on which the INIT frame comes first (runtime/frame.h); descriptor 5
  * leads to the spawner and is closed to what is started. When the main program ends so does this,
@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 #include "runtime/frame.h"
-#include "sandbox/inside.h"
+#include "sandbox/furnish.h"
+#include "sandbox/unpack.h"
 
 #define INIT_FRAME_MAX     (512 * 1024)
 #define INIT_VARIABLES_MAX 1024
@@ -170,24 +171,37 @@ init_bury_until(pid_t main_program)
 	_exit(0);
 }
 
-int
-main(int argc, char **argv)
+static void
+init_prepare_unpack(const struct sandbox_limits *limits)
 {
-	bool is_unpack = argc == 4 && argv[1][0] == '0' + SANDBOX_UNPACK;
+	static char bytes[24], entries[16];
+
+	snprintf(bytes, sizeof(bytes), "%llu",
+		limits->unpacked_bytes ? (unsigned long long)limits->unpacked_bytes
+				       : UNPACK_BYTES_DEFAULT);
+	snprintf(entries, sizeof(entries), "%u",
+		limits->unpacked_entries ? limits->unpacked_entries : UNPACK_ENTRIES_DEFAULT);
+	init_arguments[0] = INSIDE_UNPACK;
+	init_arguments[1] = bytes;
+	init_arguments[2] = entries;
+}
+
+int
+main(void)
+{
+	const struct inside_plan *plan;
 	pid_t pid;
 
 	/* No one in the sandbox looks into pid 1, whose user is theirs. */
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_NAME, "mayfly-init");
 	fcntl(INSIDE_CONTROL, F_SETFD, FD_CLOEXEC);
+	plan = furnish_run();
 	init_report(INSIDE_STARTED, 0);
-	if (is_unpack) {
-		init_arguments[0] = INSIDE_UNPACK;
-		init_arguments[1] = argv[2];
-		init_arguments[2] = argv[3];
-	} else {
+	if (plan->kind == SANDBOX_UNPACK)
+		init_prepare_unpack(&plan->limits);
+	else
 		init_take_variables(init_read_frame());
-	}
 	pid = fork();
 	if (pid < 0)
 		init_fail("the main program cannot be forked");

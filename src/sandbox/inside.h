@@ -4,7 +4,12 @@
  *
  * Over a SOCK_SEQPACKET pair, descriptor 5 inside, that tenant code never holds: the spawner
  * sends GO (one byte, the user map is written), then one plan with its descriptors; the process
- * reports from its steps, and from init once it has become that.
+ * reports from its steps, and as init when it has become that.
+ *
+ *	spawner ── clone3 ─▶ enclose.c: its own namespaces, cgroup, user      (a spare waits here ─┐
+ *	                     exec mayfly-init                                                      │
+ *	                     furnish.c: root, limits, walls                         after the plan ┘
+ *	                     init_main.c: environment, main program, burials
  */
 #ifndef MAYFLY_SANDBOX_INSIDE_H
 #define MAYFLY_SANDBOX_INSIDE_H
@@ -13,12 +18,13 @@
 
 #include "base/err.h"
 #include "sandbox/spawner.h"
+#include "sandbox/syscall_filter.h"
 
 /* Descriptors of mayfly-init; 0 to 4 are the runtime's too. */
 #define INSIDE_CHANNEL 3
 #define INSIDE_OUTPUT  4
 #define INSIDE_CONTROL 5 /* close-on-exec in init */
-#define INSIDE_INIT    6 /* mayfly-init itself, until it is exec'd */
+#define INSIDE_INIT    6 /* mayfly-init itself, until it is exec'd; then free */
 
 #define INSIDE_UNPACK "/runtime/mayfly-unpack" /* what an UNPACK sandbox runs */
 
@@ -57,8 +63,30 @@ struct inside_plan {
 	uint32_t kind;   /* enum sandbox_kind */
 	uint32_t has_fd; /* bit n: descriptor n (enum inside_fd) is beside the plan */
 	uint32_t deps_are_node_modules; /* 1: over /code/node_modules, else at /deps */
-	uint32_t is_user_shared;        /* 1: the host uid is not this sandbox's own */
+	uint32_t has_cgroup;            /* 1: a cgroup counts the processes */
+	int32_t landlock_abi;
 	struct sandbox_limits limits;
+	struct syscall_filter filter;
 };
+
+enum {
+	INSIDE_IS_INSTANCE = 1 << SANDBOX_INSTANCE,
+	INSIDE_IS_UNPACK = 1 << SANDBOX_UNPACK,
+	INSIDE_IS_BUILD = 1 << SANDBOX_BUILD,
+	INSIDE_ALL = INSIDE_IS_INSTANCE | INSIDE_IS_UNPACK | INSIDE_IS_BUILD,
+};
+
+/* A step of the way, by its name: what fails is told as "<doing>: <reason>". */
+struct inside_step {
+	const char *doing;
+	int (*run)(void *state, struct err *err);
+	unsigned kinds; /* bit n: the step is for sandboxes of kind n (enum sandbox_kind) */
+};
+
+/* Takes the steps that are for this kind, in order. One that fails is reported on `control`, and
+ * the process ends. The kind may become known, and `control` move,
+ * in a step. */
+void inside_walk(const struct inside_step *steps, size_t n, const uint32_t *kind, void *state,
+	const int *control);
 
 #endif

@@ -93,8 +93,6 @@ seat_clone(struct seats *seats, struct seat *seat, int control, struct err *err)
 		.control = control,
 		.init = seats->init,
 		.place = place,
-		.filter = &seats->filter,
-		.landlock_abi = seats->landlock_abi,
 		.last_capability = seats->last_capability,
 		.is_user_shared = seats->is_user_shared,
 	};
@@ -156,6 +154,7 @@ seat_bear(struct seats *seats, struct seat *seat, struct err *err)
 		return err_sys(err, "making the control socket of a sandbox");
 	seat->control = pair[0];
 	childs = pair[1];
+	seat->oom = seats->cgroups.ops->watch_oom(&seats->cgroups, seat->index);
 	rc = seat_clone(seats, seat, childs, err);
 	return rc < 0 ? rc : seat_let_go(seats, seat, err);
 }
@@ -197,12 +196,11 @@ seat_gather(const int fds[INSIDE_FDS], struct inside_plan *plan, int ret[INSIDE_
 }
 
 int
-seat_use(struct seats *seats, struct seat *seat, const struct inside_plan *plan,
+seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	const int fds[INSIDE_FDS], struct err *err)
 {
-	struct inside_plan sent = *plan;
 	int there[INSIDE_FDS], rc;
-	size_t n = seat_gather(fds, &sent, there);
+	size_t n = seat_gather(fds, plan, there);
 
 	must(seat->state == SEAT_SPARE);
 	seat->state = SEAT_TAKEN;
@@ -211,8 +209,10 @@ seat_use(struct seats *seats, struct seat *seat, const struct inside_plan *plan,
 	rc = seats->cgroups.ops->set(&seats->cgroups, seat->index, &plan->limits, err);
 	if (rc < 0)
 		return rc;
-	seat->oom = seats->cgroups.ops->watch_oom(&seats->cgroups, seat->index);
-	if (spawner_protocol_send(seat->control, &sent, sizeof(sent), there, n, 0) < 0)
+	plan->has_cgroup = seats->cgroups.enforced & CGROUP_HOLDS_PROCESSES;
+	plan->landlock_abi = seats->landlock_abi;
+	plan->filter = seats->filter;
+	if (spawner_protocol_send(seat->control, plan, sizeof(*plan), there, n, 0) < 0)
 		return err_sys(err, "giving a sandbox its plan");
 	return 0;
 }
@@ -274,6 +274,7 @@ seat_clear(struct seats *seats, struct seat *seat)
 		return false;
 	}
 	seat_close(&seat->control);
+	seat_close(&seat->oom);
 	list_remove(&seat->link);
 	seat->state = SEAT_FREE;
 	seats->n_used--;

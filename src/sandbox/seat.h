@@ -32,7 +32,7 @@ struct seat {
 	unsigned index;
 	pid_t pid;   /* of its pid 1, as seen from here */
 	int pidfd;   /* owned */
-	int control; /* owned: to enclose.c, then to mayfly-init */
+	int control; /* owned: to enclose.c, then mayfly-init */
 	int oom;     /* owned: eventfd, -1 where the kernel kills the whole group */
 
 	/* What the spawner keeps of a sandbox. */
@@ -64,9 +64,9 @@ int seat_open(struct seats *seats, unsigned n, struct err *err);
 /* A new spare, or NULL. ERR_UNAVAILABLE when all seats are in use. */
 struct seat *seat_make(struct seats *seats, struct err *err);
 
-/* Sets limits and sends the plan with its descriptors, which are borrowed. On failure the seat
- * is to be killed. */
-int seat_use(struct seats *seats, struct seat *seat, const struct inside_plan *plan,
+/* Sets limits, completes the plan and sends it with its descriptors, which are borrowed. On
+ * failure the seat is to be killed. */
+int seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	const int fds[INSIDE_FDS], struct err *err);
 
 /* Host user of everything on this seat. */

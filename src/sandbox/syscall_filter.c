@@ -12,10 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "sandbox/syscall_table.h"
 
@@ -220,18 +217,5 @@ syscall_filter_compile(struct syscall_filter *ret, struct err *err)
 	filter_emit(ret, (struct sock_filter)LOAD(nr));
 	if (!filter_emit_tree(ret, ranges, filter_ranges(verdicts, ranges)))
 		return err_set(err, ERR_INTERNAL, "the seccomp program is too long");
-	return 0;
-}
-
-int
-syscall_filter_install(const struct syscall_filter *filter, struct err *err)
-{
-	struct sock_fprog program = {
-		.len = (unsigned short)filter->n,
-		.filter = (struct sock_filter *)filter->code,
-	};
-
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
-		return err_sys(err, "installing the seccomp program");
 	return 0;
 }

@@ -8,20 +8,22 @@
  * compared by their low 32 bits where the kernel takes no more: the high ones are a tenant's to
  * choose.
  *
- * mayfly-spawner and doctor; one thread.
+ * Compiled in mayfly-spawner and doctor, installed (syscall_filter_install.c, which needs no
+ * library) in mayfly-init; one thread.
  */
 #ifndef MAYFLY_SANDBOX_SYSCALL_FILTER_H
 #define MAYFLY_SANDBOX_SYSCALL_FILTER_H
 
 #include <linux/filter.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
-#define SYSCALL_FILTER_MAX 512
+#define SYSCALL_FILTER_MAX 256
 
 struct syscall_filter {
-	size_t n;
+	uint32_t n;
 	struct sock_filter code[SYSCALL_FILTER_MAX];
 };
 
