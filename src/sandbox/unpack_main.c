@@ -172,12 +172,12 @@ err_archive(struct err *err, struct archive *archive)
 
 /* A sparse file's holes count as bytes: what it says it is long must fit. */
 static int
-write_data(
-	struct unpack *unpack, struct archive *archive, int fd, const char *path, struct err *err)
+write_data(struct unpack *unpack, struct archive *archive, struct archive_entry *entry, int fd,
+	const char *path, struct err *err)
 {
 	const void *bytes;
 	int64_t at;
-	uint64_t end = 0;
+	uint64_t end = 0, size = (uint64_t)archive_entry_size(entry);
 	size_t n;
 	int rc;
 
@@ -194,7 +194,14 @@ write_data(
 			return err_entry(err, path, "writing");
 		end = stop;
 	}
-	return rc == ARCHIVE_EOF ? 0 : err_archive(err, archive);
+	if (rc != ARCHIVE_EOF)
+		return err_archive(err, archive);
+	if (!archive_entry_size_is_set(entry) || archive_entry_size(entry) < 0 || size <= end)
+		return 0;
+	rc = take_bytes(unpack, size - end, err);
+	if (rc == 0 && ftruncate(fd, (off_t)size) < 0)
+		rc = err_entry(err, path, "writing");
+	return rc;
 }
 
 static int
@@ -210,7 +217,7 @@ unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry
 		fd = open_beneath(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 	if (fd < 0 || fchmod(fd, mode) < 0)
 		return err_entry(err, path, "making the file");
-	return write_data(unpack, archive, fd, path, err);
+	return write_data(unpack, archive, entry, fd, path, err);
 }
 
 static int
