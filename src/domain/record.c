@@ -78,7 +78,7 @@ record_make_room(struct record_log *log)
 
 /* ---- to the store ---- */
 
-/* A record that is there already was written by a batch whose end was not heard. */
+/* A function may be deleted, and its records with it, while some of them are on their way. */
 static int ON_STORE
 record_batch_work(struct store_db *db, struct store_message *message, struct err *err)
 {
@@ -89,7 +89,7 @@ record_batch_work(struct store_db *db, struct store_message *message, struct err
 	list_each (&batch->entries, entry, link) {
 		int rc = row_call_insert(db, &entry->row, err);
 
-		if (rc < 0 && rc != ERR_CONFLICT)
+		if (rc < 0 && rc != ERR_NOT_FOUND)
 			return rc;
 	}
 	return 0;

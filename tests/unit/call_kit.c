@@ -36,6 +36,22 @@ kit_post(struct list *messages, void *arg)
 	loop_post(((struct kit *)arg)->loop, &batch->message);
 }
 
+/* Records stand on the row of their org. */
+static int
+kit_insert(struct store_db *db, void *arg, struct err *err)
+{
+	struct row_org org = {.name = "acme", .settings = "{}"};
+	struct row_function row = {.org = "acme"};
+	const struct function *function = arg;
+	int rc;
+
+	thread_on_store();
+	memcpy(row.name, function->name, sizeof(row.name));
+	memcpy(row.route, function->route, sizeof(row.route));
+	rc = row_org_insert(db, &org, err);
+	return rc < 0 && rc != ERR_CONFLICT ? rc : row_function_insert(db, &row, err);
+}
+
 /* ---- life ---- */
 
 static const struct root_plan kit_plan = {.name = "test"};
@@ -51,8 +67,10 @@ kit_version(struct kit *kit, const char *name)
 	struct version *version;
 
 	thread_on_loop();
-	if (!function)
+	if (!function) {
 		function = function_add(kit->org, name, name);
+		assert_int_equal(store_ask_and_wait(kit->store, kit_insert, function, NULL), 0);
+	}
 	version = version_new(function, ++function->last_version);
 	version_config_default(&kit->domain, &version->config);
 	version->config.max_instances = 4;
