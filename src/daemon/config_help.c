@@ -3,11 +3,45 @@
 
 #include <string.h>
 
+/* A bound in the unit that divides it evenly. */
+static void
+config_help_bound(const struct config_key *key, uint64_t bound, char *ret, size_t size)
+{
+	static const struct {
+		enum config_kind kind;
+		uint64_t each;
+		const char *unit;
+	} units[] = {{CONFIG_SIZE, 1ull << 30, "GiB"}, {CONFIG_SIZE, 1ull << 20, "MiB"},
+		{CONFIG_SIZE, 1ull << 10, "KiB"}, {CONFIG_DURATION, 86400000, "d"},
+		{CONFIG_DURATION, 3600000, "h"}, {CONFIG_DURATION, 60000, "m"},
+		{CONFIG_DURATION, 1000, "s"}, {CONFIG_DURATION, 1, "ms"}};
+
+	snprintf(ret, size, "%llu", (unsigned long long)bound);
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (units[i].kind != key->kind || bound % units[i].each != 0 ||
+			(bound == 0 && units[i].each > 1))
+			continue;
+		snprintf(ret, size, "%llu%s", (unsigned long long)(bound / units[i].each),
+			units[i].unit);
+		return;
+	}
+}
+
+static bool
+config_help_has_range(const struct config_key *key)
+{
+	return key->kind == CONFIG_NUMBER || key->kind == CONFIG_SIZE ||
+	       key->kind == CONFIG_DURATION;
+}
+
 static void
 config_help_key(const struct config_key *key, FILE *out)
 {
-	char flag[64];
+	char flag[64], low[32], high[32];
 	size_t len = 0;
+
+	config_help_bound(key, key->min, low, sizeof(low));
+	config_help_bound(key, key->max, high, sizeof(high));
 
 	for (; key->name[len] && len + 1 < sizeof(flag); len++)
 		flag[len] = (char)(key->name[len] == '_' ? '-' : key->name[len]);
@@ -15,9 +49,8 @@ config_help_key(const struct config_key *key, FILE *out)
 	fprintf(out, "  --%-28s %s\n", flag, key->text);
 	if (key->kind == CONFIG_CHOICE)
 		fprintf(out, "  %-30s default %s, one of: %s\n", "", key->value, key->choices);
-	else if (key->kind == CONFIG_NUMBER)
-		fprintf(out, "  %-30s default %s, %llu to %llu\n", "", key->value,
-			(unsigned long long)key->min, (unsigned long long)key->max);
+	else if (config_help_has_range(key))
+		fprintf(out, "  %-30s default %s, %s to %s\n", "", key->value, low, high);
 	else
 		fprintf(out, "  %-30s default %s%s\n", "", key->value[0] ? key->value : "none",
 			key->kind == CONFIG_LIST ? "; may be repeated" : "");

@@ -365,7 +365,12 @@ main(int argc, char **argv)
 {
 	struct echo echo = {0};
 	struct http_limits limits = http_limits_default;
-	struct http_handler handler = {echo_on_head, echo_on_request, echo_write_error, &echo};
+	struct http_handler handler = {
+		.on_head = echo_on_head,
+		.on_request = echo_on_request,
+		.write_error = echo_write_error,
+		.arg = &echo,
+	};
 	const char *cert = NULL, *key = NULL, *clear = "127.0.0.1:0", *tls = NULL;
 	uv_signal_t usr1;
 	struct err err = {0};
