@@ -34,6 +34,19 @@ api_on_request(struct http_exchange *exchange, void *arg)
 		api_request_run(api, exchange);
 }
 
+/* Only a call has more to say than the server: its id and its record. */
+static void
+api_on_refused(struct http_exchange *exchange, const struct err *reason, void *arg)
+{
+	struct api *api = arg;
+
+	thread_on_loop();
+	if (api_invoke_is_route(http_request_of(exchange)))
+		api_invoke_refused(api, exchange, reason);
+	else
+		api_request_refused(exchange, reason);
+}
+
 static void
 api_write_error(int code, const char *text, struct buf *out, void *arg)
 {
@@ -60,7 +73,13 @@ api_new(const struct api_config *config, struct api **ret, struct err *err)
 	api->is_metrics_open = config->is_metrics_open;
 	api->not_ready = "starting";
 	api->started_ms = clock_unix_ms();
-	api->handler = (struct http_handler){api_on_head, api_on_request, api_write_error, api};
+	api->handler = (struct http_handler){
+		.on_head = api_on_head,
+		.on_request = api_on_request,
+		.on_refused = api_on_refused,
+		.write_error = api_write_error,
+		.arg = api,
+	};
 	list_init(&api->waiters);
 	list_init(&api->spare_invokes);
 	list_init(&api->uploads_by_age);

@@ -264,7 +264,8 @@ api_invoke_start(struct api_invoke *invoke, struct call_request *request) ON_LOO
 	struct call *call;
 
 	memcpy(request->id, invoke->id, sizeof(request->id));
-	request->body = http_take_body(invoke->exchange, &request->body_len);
+	if (!request->refusal)
+		request->body = http_take_body(invoke->exchange, &request->body_len);
 	http_on_abort(invoke->exchange, api_invoke_on_abort, invoke);
 	call = call_start(invoke->api->domain, request, &events);
 	if (call)
@@ -327,8 +328,9 @@ api_invoke_head(struct api *api, struct http_exchange *exchange)
 		http_limit_body(exchange, function->active->config.limits.request_bytes);
 }
 
-void
-api_invoke_run(struct api *api, struct http_exchange *exchange)
+static void
+api_invoke_by_route(
+	struct api *api, struct http_exchange *exchange, const struct err *refusal) ON_LOOP
 {
 	const struct http_request *http = http_request_of(exchange);
 	struct str rest = STR_NONE;
@@ -355,12 +357,25 @@ api_invoke_run(struct api *api, struct http_exchange *exchange)
 		.trigger = FRAME_HTTP,
 		.method = http->method,
 		.path = http->path,
+		.refusal = refusal,
 	};
 
 	buf_clear(&api->event);
 	api_event_write(&event, &api->event);
 	request.head = buf_str(&api->event);
 	api_invoke_start(invoke, &request);
+}
+
+void
+api_invoke_run(struct api *api, struct http_exchange *exchange)
+{
+	api_invoke_by_route(api, exchange, NULL);
+}
+
+void
+api_invoke_refused(struct api *api, struct http_exchange *exchange, const struct err *reason)
+{
+	api_invoke_by_route(api, exchange, reason);
 }
 
 /* ---- directly ---- */
@@ -395,8 +410,8 @@ api_invoke_check_event(const struct api_request *request, struct err *err)
 	return err_set(err, ERR_INVALID, "the event is not JSON: byte %zu breaks it", at + 1);
 }
 
-void
-api_invoke_direct(struct api_request *request)
+static void
+api_invoke_directly(struct api_request *request, const struct err *refusal) ON_LOOP
 {
 	struct function *function = api_request_function(request);
 	struct version *version = NULL;
@@ -407,17 +422,33 @@ api_invoke_direct(struct api_request *request)
 	if (!function)
 		return;
 	rc = api_invoke_version(request, function, &version, &err);
-	if (rc == 0)
+	if (rc == 0 && !refusal)
 		rc = api_invoke_check_event(request, &err);
 	if (rc < 0) {
 		api_answer_error(request, &err);
 		return;
 	}
 	struct call_request call = {
-		.function = function, .version = version, .trigger = FRAME_DIRECT};
+		.function = function,
+		.version = version,
+		.trigger = FRAME_DIRECT,
+		.refusal = refusal,
+	};
 
 	invoke = api_invoke_new(request->api, request->exchange);
 	invoke->is_direct = true;
 	api_request_free(request);
 	api_invoke_start(invoke, &call);
+}
+
+void
+api_invoke_direct(struct api_request *request)
+{
+	api_invoke_directly(request, NULL);
+}
+
+void
+api_invoke_direct_refused(struct api_request *request, const struct err *reason)
+{
+	api_invoke_directly(request, reason);
 }

@@ -16,10 +16,14 @@
 
 #include "api/api_private.h"
 
-/* True for /api/org/…: the two below are for those only. */
+/* True for /api/org/…: the three below are for those only. */
 bool api_invoke_is_route(const struct http_request *http);
 void api_invoke_head(struct api *api, struct http_exchange *exchange) ON_LOOP;
 void api_invoke_run(struct api *api, struct http_exchange *exchange) ON_LOOP;
+
+/* A call whose body the server does not take ends at once, with an answer and a record. */
+void api_invoke_refused(
+	struct api *api, struct http_exchange *exchange, const struct err *reason) ON_LOOP;
 
 /* Frees what is kept for reuse. */
 void api_invoke_done(struct api *api);

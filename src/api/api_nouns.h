@@ -44,6 +44,7 @@ void api_version_list(struct api_request *request) ON_LOOP;
 void api_version_show(struct api_request *request) ON_LOOP;
 
 void api_invoke_direct(struct api_request *request) ON_LOOP;
+void api_invoke_direct_refused(struct api_request *request, const struct err *reason) ON_LOOP;
 void api_call_list(struct api_request *request) ON_LOOP;
 void api_call_show(struct api_request *request) ON_LOOP;
 void api_call_cancel(struct api_request *request) ON_LOOP;

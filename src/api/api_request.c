@@ -136,6 +136,15 @@ api_request_run(struct api *api, struct http_exchange *exchange)
 }
 
 void
+api_request_refused(struct http_exchange *exchange, const struct err *reason)
+{
+	struct api_request *request = http_user(exchange);
+
+	if (request->route->body == API_BODY_EVENT)
+		api_invoke_direct_refused(request, reason);
+}
+
+void
 api_request_free(struct api_request *request)
 {
 	for (size_t i = 0; i < request->n_headers; i++)

@@ -37,6 +37,8 @@ struct api_request {
 /* The handler's two callbacks for whatever is not a call by route. */
 void api_request_head(struct api *api, struct http_exchange *exchange) ON_LOOP;
 void api_request_run(struct api *api, struct http_exchange *exchange) ON_LOOP;
+/* The server does not take the body: it answers, but for a direct call. */
+void api_request_refused(struct http_exchange *exchange, const struct err *reason) ON_LOOP;
 
 /* ---- what is asked ---- */
 /* The org or function that the path names; answers 404 and gives NULL where there is none. */

@@ -104,7 +104,7 @@ call_choose_version(const struct call_request *request)
 }
 
 static int
-call_check(const struct call *call, struct err *err)
+call_check(const struct call *call, const struct err *refusal, struct err *err)
 {
 	int rc;
 
@@ -115,6 +115,10 @@ call_check(const struct call *call, struct err *err)
 	rc = call_check_version(call->version, err);
 	if (rc < 0)
 		return rc;
+	if (refusal) {
+		*err = *refusal;
+		return refusal->code;
+	}
 	if (call->body_len > call->version->config.limits.request_bytes)
 		return err_set(err, ERR_TOO_LARGE,
 			"the body has %zu bytes, the function takes %llu", call->body_len,
@@ -127,9 +131,9 @@ static uint64_t call_watch_cpu(struct watchdog_entry *entry) ON_LOOP;
 static void call_on_cpu(struct watchdog_entry *entry) ON_LOOP;
 
 static int ON_LOOP
-call_step_admit(struct call *call, struct err *err)
+call_step_admit(struct call *call, const struct err *refusal, struct err *err)
 {
-	int rc = call_check(call, err);
+	int rc = call_check(call, refusal, err);
 
 	if (rc < 0)
 		return rc;
@@ -456,7 +460,7 @@ call_start(struct domain *domain, struct call_request *request, const struct cal
 
 	if (call->version)
 		version_hold(call->version);
-	rc = call_step_admit(call, &err);
+	rc = call_step_admit(call, request->refusal, &err);
 	if (rc == 0)
 		rc = call_step_place(call, request->head, &err);
 	if (rc < 0) {

@@ -50,11 +50,12 @@ struct call_request {
 	struct str head;         /* JSON for the frame; copied or sent before call_start returns */
 	char *body;              /* malloc'd, owned from here on; may be NULL */
 	size_t body_len;
+	const struct err *refusal; /* why the trigger could not take the body; NULL when it did */
 };
 
 /* Refused at once (no active version NOT_READY or FUNCTION_FAILED with its reason, queue full RATE,
- * body over the function's limit TOO_LARGE, stopping UNAVAILABLE): on_failure runs before
- * call_start returns, with a call record all the same, and NULL is given. */
+ * body over the function's limit TOO_LARGE, stopping UNAVAILABLE, what the trigger found):
+ * on_failure runs before call_start returns, with a call record all the same, and NULL is given. */
 struct call *call_start(struct domain *domain, struct call_request *request,
 	const struct call_events *events) ON_LOOP;
 

@@ -68,6 +68,13 @@ http1_refuse(struct http1_conn *http1, int code, const char *text)
 	http1_conn_answered(http1);
 }
 
+static void ON_LOOP
+http1_refuse_body(struct http1_conn *http1, const struct err *reason)
+{
+	if (!http_exchange_refused(&http1->exchange, reason))
+		http1_refuse(http1, reason->code, reason->text);
+}
+
 /* ---- a request ---- */
 
 static void
@@ -96,7 +103,7 @@ http1_begin_body(struct http1_conn *http1)
 	if (http1->head.body == HTTP1_BODY_LENGTH) {
 		http1->body_left = http1->head.content_length;
 		if (http_exchange_check_length(&http1->exchange, http1->body_left, &err) < 0) {
-			http1_refuse(http1, err.code, err.text);
+			http1_refuse_body(http1, &err);
 			return;
 		}
 	}
@@ -186,10 +193,12 @@ http1_consume_body(struct http1_conn *http1, struct str bytes)
 	size_t used = 0;
 	int rc = http1_unframe(http1, bytes, &used, &data, &err);
 
-	if (rc >= 0 && data.len && http_exchange_add_body(&http1->exchange, data, &err) < 0)
-		rc = err.code;
 	if (rc < 0) {
 		http1_refuse(http1, rc, err.text);
+		return bytes.len;
+	}
+	if (data.len && http_exchange_add_body(&http1->exchange, data, &err) < 0) {
+		http1_refuse_body(http1, &err);
 		return bytes.len;
 	}
 	http1->window_bytes += data.len;

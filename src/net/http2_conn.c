@@ -150,6 +150,14 @@ http2_on_deadline(struct http_conn *conn)
 
 /* ---- requests ---- */
 
+static void ON_LOOP
+http2_refuse_body(struct http2_stream *stream, const struct err *reason)
+{
+	stream->state = HTTP2_ANSWERING;
+	if (!http_exchange_refused(&stream->exchange, reason))
+		http2_answer_refuse(stream, reason->code, reason->text);
+}
+
 static int ON_LOOP
 http2_check_declared(struct http2_stream *stream, struct err *err)
 {
@@ -188,7 +196,7 @@ http2_begin(struct http2_stream *stream)
 	if (exchange->state != HTTP_EXCHANGE_OPEN)
 		stream->state = HTTP2_ANSWERING;
 	else if (http2_check_declared(stream, &err) < 0)
-		http2_answer_refuse(stream, err.code, err.text);
+		http2_refuse_body(stream, &err);
 	else if (!stream->is_request_complete && http_header(&exchange->request, "expect").at)
 		http2_answer_continue(stream);
 }
@@ -233,7 +241,7 @@ http2_on_data(
 		return 0;
 	stream->window_bytes += n;
 	if (http_exchange_add_body(&stream->exchange, str_n(at, n), &err) < 0)
-		http2_answer_refuse(stream, err.code, err.text);
+		http2_refuse_body(stream, &err);
 	return 0;
 }
 

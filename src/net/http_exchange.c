@@ -59,6 +59,16 @@ http_exchange_request(struct http_exchange *exchange)
 }
 
 bool
+http_exchange_refused(struct http_exchange *exchange, const struct err *reason)
+{
+	const struct http_handler *handler = &exchange->server->handler;
+
+	if (handler->on_refused)
+		handler->on_refused(exchange, reason, handler->arg);
+	return exchange->state != HTTP_EXCHANGE_OPEN;
+}
+
+bool
 http_exchange_is_open(const struct http_exchange *exchange)
 {
 	return exchange->state == HTTP_EXCHANGE_OPEN || exchange->state == HTTP_EXCHANGE_STREAMING;

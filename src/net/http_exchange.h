@@ -60,6 +60,8 @@ void http_exchange_done(struct http_exchange *exchange);
 
 void http_exchange_head(struct http_exchange *exchange) ON_LOOP;
 void http_exchange_request(struct http_exchange *exchange) ON_LOOP;
+/* The body is not taken; true when the handler answered, false when the server is to. */
+bool http_exchange_refused(struct http_exchange *exchange, const struct err *reason) ON_LOOP;
 void http_exchange_abort(struct http_exchange *exchange) ON_LOOP; /* harmless when not open */
 
 /* The queue of this exchange's client now holds n bytes. */

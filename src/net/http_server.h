@@ -46,6 +46,10 @@ struct http_handler {
 	void (*on_head)(struct http_exchange *exchange, void *arg);
 	/* Request complete; answer now or later, exactly once. Not called if on_head answered. */
 	void (*on_request)(struct http_exchange *exchange, void *arg);
+	/* Comes instead of on_request for a body that is not taken: above its limit (TOO_LARGE) or
+	 * above what all bodies may hold together (UNAVAILABLE). Answer now, or leave it to the
+	 * server. May be NULL. */
+	void (*on_refused)(struct http_exchange *exchange, const struct err *reason, void *arg);
 	/* The text of an error that the server itself answers (400, 408, 413, 431 …): appends the
 	 * body for `code` to out; content type is application/json. */
 	void (*write_error)(int code, const char *text, struct buf *out, void *arg);

@@ -4,9 +4,11 @@
 Each offender runs beside a neighbour of another org, which must go on answering meanwhile.
 """
 import json
+import subprocess
 import threading
 import time
 
+import mayfly
 import pytest
 
 NEIGHBOUR = "exports.handler = async () => 'well';\n"
@@ -199,12 +201,49 @@ def handler(event, context):
     assert org.call('writer').expect(200).json() == []
 
 
-def test_a_request_over_its_limit_is_the_callers_fault(org):
+@pytest.fixture(scope='module')
+def small(org):
     org.deploy('small', "exports.handler = async (event) => (event.body ?? '').length;\n",
                limits={'request_bytes': 1000})
     assert org.route('POST', 'small', b'x' * 1000).expect(200).text == '1000'
-    answer = org.route('POST', 'small', b'x' * 1001).expect(413)
-    assert answer.code == 'request_too_large' and answer.json()['call_id']
+    return org
+
+
+def check_too_large(org, answer, trigger):
+    answer.expect(413)
+    body = answer.json()
+    assert (body['code'], body['call_id']) == ('request_too_large', answer.call_id), body
+    assert answer.headers['x-mayfly-error'] == 'request_too_large'
+    record = org.record(answer.call_id)
+    assert (record['code'], record['status']) == ('request_too_large', 413), record
+    assert (record['function'], record['trigger']) == ('small', trigger), record
+
+
+# With its length in the head, before a byte of it is read; or in chunks, which grow past it.
+BODIES = {'announced': b'1' * 1001, 'in chunks': [b'1' * 600, b'1' * 600]}
+
+
+@pytest.mark.parametrize('how', BODIES)
+def test_a_request_over_its_limit_is_the_callers_fault(small, how):
+    check_too_large(small, small.route('POST', 'small', BODIES[how]), 'http')
+
+
+@pytest.mark.parametrize('how', BODIES)
+def test_an_event_over_its_limit_is_the_callers_fault(small, how):
+    answer = small.client.send('POST', f'{small.path}/functions/small/calls', body=BODIES[how])
+    check_too_large(small, answer, 'direct')
+
+
+@pytest.mark.parametrize('length', [[], ['-H', 'Content-Length:']])
+def test_a_request_over_its_limit_is_the_callers_fault_in_http2(small, daemon, length):
+    got = subprocess.run(
+        ['curl', '-sS', '-i', '--http2-prior-knowledge', '--data-binary', '@-', *length,
+         f'http://{daemon.address}/api/org/{small.name}/small'],
+        input=b'x' * 1001, capture_output=True, timeout=30)
+    head, _, body = got.stdout.partition(b'\r\n\r\n')
+    lines = head.decode().splitlines()
+    headers = [tuple(line.split(': ', 1)) for line in lines[1:]]
+    check_too_large(small, mayfly.Answer(int(lines[0].split()[1]), headers, body), 'http')
 
 
 def test_an_answer_over_its_limit_is_the_functions_fault(org):

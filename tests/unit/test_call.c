@@ -58,6 +58,8 @@ on_failure(struct call *call, const struct err *reason, struct str trace,
 	end(told, figures);
 }
 
+static const struct err *refusal; /* of the next request */
+
 static void
 start_version(struct kit *kit, struct version *version, struct told *told, const char *body)
 {
@@ -71,6 +73,7 @@ start_version(struct kit *kit, struct version *version, struct told *told, const
 		.head = STR("{}"),
 		.body = body ? str_dup(str_of(body)) : NULL,
 		.body_len = body ? strlen(body) : 0,
+		.refusal = refusal,
 	};
 	struct call *call;
 
@@ -288,6 +291,25 @@ what_cannot_be_served_is_refused_at_once_with_a_record(void **state)
 	kit->domain.is_stopping = false;
 	records = kit_records(kit);
 	assert_int_equal(json_array_size(records), 5);
+	assert_int_equal(kit->spawner->n_asked, 0);
+}
+
+static void
+what_the_trigger_could_not_take_is_a_call_with_a_record(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	OWN(json) json_t *records = NULL;
+	struct err reason = {0};
+
+	err_set(&reason, ERR_TOO_LARGE, "more than it may have");
+	refusal = &reason;
+	refused(kit, NULL, ERR_TOO_LARGE, "more than it may have");
+	kit->version->state = VERSION_INITIALIZING;
+	refused(kit, NULL, ERR_NOT_READY, "not ready");
+	kit->version->state = VERSION_READY;
+	refusal = NULL;
+	records = kit_records(kit);
+	assert_string_equal(text_of(json_array_get(records, 1), "code"), "request_too_large");
 	assert_int_equal(kit->spawner->n_asked, 0);
 }
 
@@ -635,6 +657,7 @@ UNIT_TESTS(it(a_call_is_answered_measured_and_recorded), it(a_warm_call_is_sent_
 	it(failing_calls_give_their_room_back), it(the_trace_of_an_error_is_told_and_logged),
 	it(an_answer_that_breaks_off_is_a_failure_after_its_head),
 	it(what_cannot_be_served_is_refused_at_once_with_a_record),
+	it(what_the_trigger_could_not_take_is_a_call_with_a_record),
 	it(a_refusal_says_when_to_come_back), it(a_version_can_be_asked_for),
 	it(a_waiting_call_can_be_cancelled), it(a_running_call_can_be_cancelled),
 	it(a_client_that_leaves_cancels_its_call), it(a_call_may_outlive_its_client),
