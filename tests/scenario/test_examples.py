@@ -7,12 +7,21 @@ import subprocess
 import pytest
 
 import mayfly
+import registry
 
 EXAMPLES = mayfly.HOUSE / 'examples'
 
 
+def deploy_by_cli(org, tmp_path, name):
+    env = {'MAYFLY_URL': f'http://{org.daemon.address}', 'MAYFLY_ORG': org.name,
+           'MAYFLY_TOKEN': org.client.token, 'HOME': str(tmp_path)}
+    done = mayfly.run('mayfly', 'deploy', str(tmp_path / name), env=env, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return org
+
+
 @pytest.fixture
-def deploy(daemon, org, tmp_path):
+def deploy(org, tmp_path):
     def run(name):
         folder = tmp_path / name
         shutil.copytree(EXAMPLES / name, folder)
@@ -20,11 +29,7 @@ def deploy(daemon, org, tmp_path):
             library = next(mayfly.BIN.parent.rglob('libmayfly.a')).parent
             subprocess.run(['make', '-C', str(folder), f'CPPFLAGS=-I{mayfly.HOUSE / "include"}',
                             f'LDFLAGS=-L{library}'], check=True, capture_output=True)
-        env = {'MAYFLY_URL': f'http://{daemon.address}', 'MAYFLY_ORG': org.name,
-               'MAYFLY_TOKEN': org.client.token, 'HOME': str(tmp_path)}
-        done = mayfly.run('mayfly', 'deploy', str(folder), env=env, timeout=180)
-        assert done.returncode == 0, done.stderr
-        return org
+        return deploy_by_cli(org, tmp_path, name)
     return run
 
 
@@ -40,6 +45,17 @@ def test_hello_exec_answers_with_what_it_read(deploy):
 
 def test_greet_npm_uses_its_dependency(deploy):
     deploy('greet-npm').route('GET', 'greet-npm').expect(200)
+
+
+def test_greet_pip_uses_its_dependency(new_daemon, tmp_path):
+    """The index is the test's own, and so is the package: only its interface is the real one's."""
+    idna = registry.wheel('idna', '3.10', {
+        'idna/__init__.py': "def encode(text):\n    return text.encode('idna')\n\n\n"
+                            "def decode(text):\n    return text\n"})
+    shutil.copytree(EXAMPLES / 'greet-pip', tmp_path / 'greet-pip')
+    with registry.Index({'idna': [idna]}) as index:
+        org = deploy_by_cli(new_daemon('--pip-index', index.url).new_org(), tmp_path, 'greet-pip')
+        org.route('GET', 'greet-pip').expect(200)
 
 
 def test_stream_node_streams(deploy):
