@@ -115,7 +115,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	struct fuzz_http2 fuzz = {.flags = size ? bytes[0] : 0};
-	struct http_handler handler = {fuzz_on_head, fuzz_on_request, NULL, &fuzz};
+	struct http_handler handler = {
+		.on_head = fuzz_on_head, .on_request = fuzz_on_request, .arg = &fuzz};
 	struct err err = {0};
 	bool is_stopped = false;
 	struct http_stats stats;
