@@ -85,13 +85,22 @@ cgroup_v1_open_hierarchy(struct cgroup_parent *parent, size_t i, const char *par
 static int
 cgroup_v1_open(struct cgroup_parent *parent, const char *parent_name, struct err *err)
 {
+	char failed[48] = "";
+	int code = 0;
+
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
-		if (cgroup_v1_open_hierarchy(parent, i, parent_name) == 0)
+		size_t len = strlen(failed);
+
+		if (cgroup_v1_open_hierarchy(parent, i, parent_name) == 0) {
 			parent->enforced |= cgroup_v1_hierarchies[i].powers;
-		else if (cgroup_v1_hierarchies[i].powers)
-			cgroup_v1_note_missing(
-				parent, cgroup_v1_hierarchies[i].controller, strerror(errno));
+		} else if (cgroup_v1_hierarchies[i].powers) {
+			code = errno;
+			snprintf(failed + len, sizeof(failed) - len, "%s%s", len ? ", " : "",
+				cgroup_v1_hierarchies[i].controller);
+		}
 	}
+	if (code)
+		cgroup_v1_note_missing(parent, failed, strerror(code));
 	if (parent->enforced == 0)
 		return err_set(err, ERR_UNAVAILABLE, "%s", parent->missing);
 	if (parent->dirs[V1_MEMORY] >= 0 &&

@@ -66,37 +66,52 @@ cgroup_v2_move_aside(int dir)
 }
 
 static void
-cgroup_v2_note_missing(struct cgroup_parent *parent, const char *controller, int code)
+cgroup_v2_note_missing(struct cgroup_parent *parent, const char *controllers, int code)
 {
 	size_t len = strlen(parent->missing);
-	const char *why = code == ENOENT  ? "not available in the group above"
-			  : code == EBUSY ? "the group above holds processes (use Delegate=yes)"
-			  : code == EACCES || code == EPERM
-				  ? "not permitted (Delegate=yes for the service)"
-				  : strerror(code);
+	const char *why = strerror(code);
 
+	if (code == ENOENT)
+		why = "not available in the group above";
+	if (code == EBUSY)
+		why = "the group above holds processes (Delegate=yes)";
+	if (code == EACCES || code == EPERM)
+		why = "not permitted (Delegate=yes)";
 	snprintf(parent->missing + len, sizeof(parent->missing) - len, "%s%s: %s", len ? "; " : "",
-		controller, why);
+		controllers, why);
+}
+
+static bool
+cgroup_v2_enable_one(int dir, const char *controller, bool may_move)
+{
+	if (cgroup_write_f(dir, "cgroup.subtree_control", "+%s", controller) == 0)
+		return true;
+	if (errno != EBUSY || !may_move)
+		return false;
+	cgroup_v2_move_aside(dir);
+	return cgroup_write_f(dir, "cgroup.subtree_control", "+%s", controller) == 0;
 }
 
 /* Gives the controllers to the groups below `dir`; what fails loses its powers. */
 static unsigned
 cgroup_v2_enable(struct cgroup_parent *parent, int dir, unsigned powers, bool may_move)
 {
+	char failed[32] = "";
+	int code = 0;
+
 	for (size_t i = 0; i < V2_CONTROLLERS; i++) {
-		const char *controller = cgroup_v2_controllers[i].controller;
+		size_t len = strlen(failed);
 
 		if (!(powers & cgroup_v2_controllers[i].powers) ||
-			cgroup_write_f(dir, "cgroup.subtree_control", "+%s", controller) == 0)
+			cgroup_v2_enable_one(dir, cgroup_v2_controllers[i].controller, may_move))
 			continue;
-		if (errno == EBUSY && may_move) {
-			cgroup_v2_move_aside(dir);
-			if (cgroup_write_f(dir, "cgroup.subtree_control", "+%s", controller) == 0)
-				continue;
-		}
+		code = errno;
 		powers &= ~cgroup_v2_controllers[i].powers;
-		cgroup_v2_note_missing(parent, controller, errno);
+		snprintf(failed + len, sizeof(failed) - len, "%s%s", len ? ", " : "",
+			cgroup_v2_controllers[i].controller);
 	}
+	if (code)
+		cgroup_v2_note_missing(parent, failed, code);
 	return powers;
 }
 

@@ -300,6 +300,14 @@ forbidden_calls_are_refused_with_the_documented_errno(void **state)
 	kit_run_done(&run);
 }
 
+/* Without root there is no cgroup to hold memory and CPU time. */
+static void
+need_cgroups(void)
+{
+	if (geteuid() != 0)
+		skip();
+}
+
 /* What it can use up. A neighbour waits beside each offender and must live on. */
 
 static void
@@ -329,7 +337,8 @@ a_fork_bomb_meets_its_limit_and_goes_with_its_sandbox(void **state)
 	offend("fork_bomb", &run);
 	assert_says(&run, "fork", "EAGAIN");
 	assert_says(&run, "children", "14"); /* 16 with itself and pid 1 */
-	assert_true(run.exit.usage.n_fork_refused >= 1);
+	if (geteuid() == 0)
+		assert_true(run.exit.usage.n_fork_refused >= 1);
 	assert_int_equal(run.exit.status, 0);
 	kit_run_done(&run);
 }
@@ -339,6 +348,7 @@ a_memory_hog_is_killed_and_the_reason_is_known(void **state)
 {
 	struct kit_run run;
 
+	need_cgroups();
 	offend("memory", &run);
 	assert_int_equal(run.exit.status, -SIGKILL);
 	assert_true(run.exit.usage.n_oom_kills >= 1);
@@ -352,6 +362,7 @@ a_child_that_eats_the_memory_takes_the_whole_sandbox(void **state)
 {
 	struct kit_run run;
 
+	need_cgroups();
 	offend("memory_in_child", &run);
 	assert_int_equal(run.exit.status, -SIGKILL);
 	assert_true(run.exit.usage.n_oom_kills >= 1);
@@ -403,6 +414,7 @@ cpu_time_is_held_to_the_ceiling(void **state)
 		.kind = SANDBOX_INSTANCE, .limits = kit_limits, .output = -1};
 	struct kit_run run;
 
+	need_cgroups();
 	request.limits.cpu_percent = 20;
 	snprintf(request.tree, sizeof(request.tree), "%s", kit_tree);
 	kit_start(&kit, &run, &request, (const char *const[]){"burn", NULL});
