@@ -346,10 +346,11 @@ decode_one(const char *at, const char *end, char ret[4], size_t *ret_taken)
 	const char *name;
 	int unit, low;
 
-	*ret_taken = 1;
-	ret[0] = *at;
-	if (*at != '\\')
-		return 1;
+	if (*at != '\\') {
+		*ret_taken = mf_utf8_step(at, (size_t)(end - at));
+		memcpy(ret, at, *ret_taken);
+		return *ret_taken;
+	}
 	*ret_taken = 2;
 	name = strchr(names, at[1]);
 	if (at[1] != 'u') {
