@@ -338,15 +338,19 @@ config_set_limits(const struct config_reader *reader, bool is_ceiling, struct er
 	const struct config_key *key;
 
 	for (size_t i = 0; (key = config_each(i)); i++) {
-		struct str field = str_of(key->name + 6);
-		bool has_suffix = str_ends(field, STR("_max"));
 		OWN(mem) char *name = NULL;
+		struct str field;
+		bool has_suffix;
 		uint64_t number;
 		int rc;
 
-		if (!reader->said_value[i] || has_suffix != is_ceiling)
+		if (!config_is_limit(key) || !reader->said_value[i])
 			continue;
-		field.len -= has_suffix ? 4 : 0;
+		field = str_of(key->name + strlen("limit_"));
+		has_suffix = str_ends(field, STR("_max"));
+		if (has_suffix != is_ceiling)
+			continue;
+		field.len -= has_suffix ? strlen("_max") : 0;
 		name = str_dup(field);
 		must(str_to_u64(str_of(reader->said_value[i]), &number));
 		rc = limits_configure(name, is_ceiling ? "ceiling" : "value", number, err);
