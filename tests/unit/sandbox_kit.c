@@ -215,6 +215,7 @@ kit_open(struct kit *kit, unsigned n_sandboxes)
 	kit_make_root(kit);
 	if (spawner_start(&config, &kit->spawner, &err) < 0)
 		kit_fail("spawner_start", &err);
+	thread_on_loop();
 	spawner_on_lost(kit->spawner, kit_on_lost, kit);
 	kit->spawner_pid = kit_find_child(kit->folder);
 	kit_make_trees(kit);
@@ -233,6 +234,7 @@ kit_turn(struct kit *kit, int ms)
 {
 	struct pollfd watched = {spawner_fd(kit->spawner), POLLIN, 0};
 
+	thread_on_loop();
 	if (poll(&watched, 1, ms) > 0)
 		spawner_on_readable(kit->spawner);
 }
@@ -282,6 +284,7 @@ kit_start(struct kit *kit, struct kit_run *run, const struct sandbox_request *re
 	struct err err = {0};
 	int pair[2], out[2];
 
+	thread_on_loop();
 	memset(run, 0, sizeof(*run));
 	run->kit = kit;
 	run->listener = -1;
@@ -338,6 +341,13 @@ kit_await_end(struct kit_run *run)
 	while ((n = read(run->pipe, buf_room(&run->out, 65536), 65536)) > 0)
 		buf_grew(&run->out, (size_t)n);
 	buf_add(&run->out, "", 0);
+}
+
+void
+kit_stop(struct kit_run *run)
+{
+	thread_on_loop();
+	spawner_stop(run->kit->spawner, run->sandbox);
 }
 
 void

@@ -46,6 +46,7 @@ void kit_start(struct kit *kit, struct kit_run *run, const struct sandbox_reques
 void kit_start_probe(struct kit *kit, struct kit_run *run, const char *const *arguments);
 void kit_await_start(struct kit_run *run);
 void kit_await_end(struct kit_run *run);
+void kit_stop(struct kit_run *run);
 /* Both at once; what it printed is in run->out. */
 void kit_run_probe(struct kit *kit, struct kit_run *run, const char *const *arguments);
 void kit_run_done(struct kit_run *run);

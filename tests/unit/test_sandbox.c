@@ -323,7 +323,7 @@ offend(const char *how, struct kit_run *offender)
 	assert_true(offender->is_gone);
 	kit_turn(&kit, 10);
 	assert_false(neighbour.is_gone);
-	spawner_stop(kit.spawner, neighbour.sandbox);
+	kit_stop(&neighbour);
 	kit_await_end(&neighbour);
 	assert_int_equal(neighbour.exit.usage.n_oom_kills, 0);
 	kit_run_done(&neighbour);

@@ -259,8 +259,8 @@ a_sandbox_that_is_stopped_ends_whatever_it_ignores(void **state)
 	kit_start_probe(&kit, &run, (const char *const[]){"ignore", NULL});
 	kit_await_start(&run);
 	assert_int_equal(read(run.pipe, text, sizeof(text)), 6);
-	spawner_stop(kit.spawner, run.sandbox);
-	spawner_stop(kit.spawner, run.sandbox);
+	kit_stop(&run);
+	kit_stop(&run);
 	kit_await_end(&run);
 	assert_true(run.is_gone);
 	assert_true(run.exit.was_asked);
@@ -291,6 +291,7 @@ cpu_time_is_metered_while_it_runs_and_at_its_end(void **state)
 	struct sandbox_usage usage;
 	struct kit_run run;
 
+	thread_on_loop();
 	kit_start_probe(&kit, &run, (const char *const[]){"burn", NULL});
 	kit_await_start(&run);
 	sandbox_reset_peak(run.sandbox);
@@ -313,6 +314,7 @@ more_sandboxes_than_there_are_is_an_error_at_once(void **state)
 	struct sandbox *sandbox;
 	struct err err = {0};
 
+	thread_on_loop();
 	for (size_t i = 0; i < KIT_SANDBOXES_MAX; i++)
 		kit_start_probe(&kit, &runs[i], (const char *const[]){"ignore", NULL});
 	assert_int_equal(spawner_ask(kit.spawner, &request, &sandbox, &err), ERR_UNAVAILABLE);
@@ -321,7 +323,7 @@ more_sandboxes_than_there_are_is_an_error_at_once(void **state)
 		assert_true(runs[i].is_started);
 	}
 	for (size_t i = 0; i < KIT_SANDBOXES_MAX; i++)
-		spawner_stop(kit.spawner, runs[i].sandbox);
+		kit_stop(&runs[i]);
 	for (size_t i = 0; i < KIT_SANDBOXES_MAX; i++) {
 		kit_await_end(&runs[i]);
 		assert_true(runs[i].is_gone);
@@ -360,6 +362,7 @@ an_unpacked_tree_is_there_is_read_only_and_can_be_removed(void **state)
 	struct kit_run run;
 	int code = 1;
 
+	thread_on_loop();
 	snprintf(tree, sizeof(tree), "%064d", 5);
 	assert_false(spawner_has_tree(kit.spawner, tree));
 	assert_int_equal(unpack("archive", tree, &run), 0);
@@ -402,6 +405,7 @@ removing_a_tree_that_is_not_there_succeeds(void **state)
 	char tree[ID_SHA256_SIZE];
 	int code = 1;
 
+	thread_on_loop();
 	snprintf(tree, sizeof(tree), "%064d", 7);
 	spawner_remove_tree(kit.spawner, tree, on_removed, &code);
 	while (code == 1)
@@ -438,7 +442,7 @@ five_hundred_sandboxes_leave_nothing_behind(void **state)
 		for (size_t i = 0; i < 10; i++) {
 			kit_await_start(&runs[i]);
 			if (i % 2 == 0)
-				spawner_stop(kit.spawner, runs[i].sandbox);
+				kit_stop(&runs[i]);
 			kit_await_end(&runs[i]);
 			assert_true(runs[i].is_gone);
 			assert_int_equal(runs[i].exit.failure.code, 0);
