@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_nouns.h"
-#include "domain/call.h"
+#include "domain/call_list.h"
 #include "domain/record.h"
 
 #define API_CALL_PAGE     50
@@ -38,13 +38,19 @@ api_call_read_filter(struct api_request *request, struct api_call_filter *ret, s
 	return rc;
 }
 
+/* What is kept while the store is asked. */
+struct api_call_page {
+	uint64_t n;    /* records of a full page */
+	json_t *calls; /* owned: those in flight, and the records behind them */
+};
+
 /* A page that is full may have another behind it, from its last id on. */
 static void
 api_call_on_list(int code, const json_t *json, const struct err *err, void *arg)
 {
 	struct api_request *request = arg;
-	const uint64_t *n = request->user;
-	json_t *copy = json_array(), *call;
+	OWN(mem) struct api_call_page *page = request->user;
+	json_t *call;
 	const char *next = NULL;
 	size_t i;
 
@@ -52,17 +58,30 @@ api_call_on_list(int code, const json_t *json, const struct err *err, void *arg)
 	json_array_foreach (json, i, call) {
 		call = json_copy(call);
 		json_object_set_new(call, "state", json_string("done"));
-		json_array_append_new(copy, call);
-		if (i + 1 == *n)
+		json_array_append_new(page->calls, call);
+		if (i + 1 == page->n)
 			next = json_string_value(json_object_get(call, "id"));
 	}
-	free(request->user);
 	if (code < 0) {
-		json_decref(copy);
+		json_decref(page->calls);
 		api_answer_error(request, err);
 		return;
 	}
-	api_answer_json(request, 200, json_pack("{s:s?, s:o}", "next", next, "calls", copy));
+	api_answer_json(request, 200, json_pack("{s:s?, s:o}", "next", next, "calls", page->calls));
+}
+
+/* Calls in flight stand on the first page only, and have no code to be asked for yet. They are
+ * noted before the store is asked: one that ends meanwhile is not among the records. */
+static struct api_call_page *
+api_call_page_new(const struct api_request *request, const struct api_call_filter *filter) ON_LOOP
+{
+	struct api_call_page *page = mem_new(sizeof(*page));
+	bool has_running = !filter->before[0] && !filter->code[0] && !filter->is_failed;
+
+	page->n = filter->n;
+	page->calls = call_list(request->api->domain, str_of(request->params[0]),
+		str_of(filter->function), has_running ? filter->n : 0);
+	return page;
 }
 
 void
@@ -71,7 +90,6 @@ api_call_list(struct api_request *request)
 	bool has_function = strstr(request->route->path, "{function}");
 	struct api_call_filter filter = {.n = API_CALL_PAGE};
 	struct err err = {0};
-	uint64_t *n;
 
 	if (has_function ? !api_request_function(request) : !api_request_org(request))
 		return;
@@ -90,9 +108,7 @@ api_call_list(struct api_request *request)
 		.n = (unsigned)filter.n,
 	};
 
-	n = mem_new(sizeof(*n));
-	*n = filter.n;
-	request->user = n;
+	request->user = api_call_page_new(request, &filter);
 	record_list(request->api->domain->records, &query, api_call_on_list, request);
 }
 
@@ -138,12 +154,13 @@ api_call_on_record(int code, const json_t *json, const struct err *err, void *ar
 void
 api_call_show(struct api_request *request)
 {
+	const struct call *call;
+
 	if (!api_call_has_id(request))
 		return;
-	if (api_call_running(request))
-		api_answer_json(request, 200,
-			json_pack("{s:s, s:s, s:s}", "id", request->params[1], "org",
-				request->params[0], "state", "running"));
+	call = api_call_running(request);
+	if (call)
+		api_answer_json(request, 200, call_list_json(call));
 	else
 		record_get(request->api->domain->records, str_of(request->params[0]),
 			str_of(request->params[1]), api_call_on_record, request);

@@ -153,11 +153,12 @@ api_json_value(struct api_json *json, bool *ret_inner)
 	case '{':
 	case '[':
 		is_object = *json->at++ == '{';
+		if (!api_json_open(json, is_object))
+			return false;
 		api_json_space(json);
-		if (api_json_take(json, is_object ? '}' : ']'))
-			return true;
-		*ret_inner = true;
-		return api_json_open(json, is_object) && (!is_object || api_json_name(json));
+		*ret_inner = !api_json_take(json, is_object ? '}' : ']');
+		json->depth -= !*ret_inner;
+		return !*ret_inner || !is_object || api_json_name(json);
 	default:
 		return api_json_number(json);
 	}
