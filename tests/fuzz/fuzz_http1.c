@@ -97,7 +97,8 @@ fuzz_read_head(struct fuzz_reader *reader, struct str bytes, size_t *ret_used, s
 	return 0;
 }
 
-/* Reads everything in pieces; what was read is in `out`, with the code of the refusal. */
+/* Reads everything in pieces; what was read is in `out`, and whether the rest was refused. Which of
+ * several faults is met first may depend on the pieces. */
 static void
 fuzz_read(struct str bytes, size_t step, struct buf *out)
 {
@@ -119,7 +120,7 @@ fuzz_read(struct str bytes, size_t step, struct buf *out)
 		at += used;
 	}
 	*out = reader.out;
-	buf_printf(out, "code %d\n", rc);
+	buf_add_text(out, rc < 0 ? "refused\n" : "taken\n");
 	http1_head_done(&reader.head);
 }
 
