@@ -22,9 +22,10 @@ const char cmd_calls_help[] =
 	"usage: mayfly calls [options] [FUNCTION]\n"
 	"       mayfly calls show ID\n"
 	"       mayfly calls cancel ID\n\n"
-	"Lists calls, newest first; shows one call's record, with what it measured and what it\n"
-	"printed; cancels one that still runs.\n\n"
-	"  -n N            at most N (default 20, most 1000)\n"
+	"Lists calls, those in flight first, then those that ended, newest first; shows one "
+	"call's\n"
+	"record, with what it measured and what it printed; cancels one that still runs.\n\n"
+	"  -n N            at most N of each (default 20, most 1000)\n"
 	"      --failed    failed ones only\n"
 	"      --code C    that ended with this code: ok, timeout, memory_exceeded …\n";
 
@@ -159,6 +160,12 @@ number_of(const json_t *object, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(object, key));
 }
 
+static bool
+is_done(const json_t *call)
+{
+	return strcmp(cli_text(call, "state"), "done") == 0;
+}
+
 static void
 print_figures(const json_t *record, FILE *out)
 {
@@ -272,9 +279,10 @@ print_calls(const json_t *calls)
 
 	json_array_foreach (calls, i, call) {
 		const char *cells[] = {cli_text(call, "id"), cli_text(call, "function"),
-			cli_text(call, "version"), cli_text(call, "code"), cli_text(call, "status"),
-			cli_micros(number_of(call, "wall_us")),
-			cli_micros(number_of(call, "cpu_us")),
+			cli_text(call, "version"), cli_text(call, is_done(call) ? "code" : "state"),
+			cli_text(call, "status"),
+			is_done(call) ? cli_micros(number_of(call, "wall_us")) : "",
+			is_done(call) ? cli_micros(number_of(call, "cpu_us")) : "",
 			cli_ago(cli_text(call, "started_at"))};
 
 		cli_table_add(table, cells);
@@ -319,6 +327,11 @@ show_call(struct cli *cli, const char *id, struct err *err)
 		return rc;
 	if (cli->is_json) {
 		cli_print_json(record);
+		return 0;
+	}
+	if (!is_done(record)) {
+		printf("call %s: %s, version %s, began %s\n", id, cli_text(record, "state"),
+			cli_text(record, "version"), cli_ago(cli_text(record, "started_at")));
 		return 0;
 	}
 	print_figures(record, stdout);

@@ -282,6 +282,12 @@ call_tell(struct call *call, const struct err *reason, struct str trace,
 		call->events.on_end(call, figures, call->events.arg);
 }
 
+static const char *
+call_trigger(const struct call *call)
+{
+	return call->trigger == FRAME_HTTP ? "http" : "direct";
+}
+
 static void ON_LOOP
 call_record(struct call *call, const struct err *reason, const struct call_figures *figures)
 {
@@ -291,7 +297,7 @@ call_record(struct call *call, const struct err *reason, const struct call_figur
 	memcpy(row.org, call->function->org->name, sizeof(row.org));
 	memcpy(row.function, call->function->name, sizeof(row.function));
 	memcpy(row.method, call->method, sizeof(row.method));
-	strncpy(row.trigger, call->trigger == FRAME_HTTP ? "http" : "direct", sizeof(row.trigger));
+	strncpy(row.trigger, call_trigger(call), sizeof(row.trigger));
 	strncpy(row.code, err_word(reason ? reason->code : 0), sizeof(row.code) - 1);
 	row.code[sizeof(row.code) - 1] = '\0';
 	row.path = call->path;
@@ -482,6 +488,20 @@ const char *
 call_id(const struct call *call)
 {
 	return call->id;
+}
+
+void
+call_see(const struct call *call, struct call_seen *ret)
+{
+	*ret = (struct call_seen){
+		.function = call->function,
+		.version = call->version,
+		.trigger = call_trigger(call),
+		.method = call->method,
+		.path = call->path,
+		.started_ms = call->started_ms,
+		.is_waiting = call->state == CALL_WAITING,
+	};
 }
 
 const struct str *

@@ -62,6 +62,16 @@ struct call *call_start(struct domain *domain, struct call_request *request,
 struct call *call_find(const struct domain *domain, struct str org, struct str id);
 const char *call_id(const struct call *call);
 
+/* A call in flight from outside; all of it borrowed from the call. */
+struct call_seen {
+	const struct function *function;
+	const struct version *version;
+	const char *trigger, *method, *path; /* as its record has them */
+	uint64_t started_ms;
+	bool is_waiting;
+};
+void call_see(const struct call *call, struct call_seen *ret);
+
 /* The client went away: ends it as CANCELLED unless the function keeps on; the events are never
  * called again. */
 void call_leave(struct call *call) ON_LOOP;

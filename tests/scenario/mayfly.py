@@ -215,7 +215,7 @@ class Org:
         end = time.monotonic() + wait_s
         while True:
             answer = self.client.get(f'{self.path}/calls/{call_id}')
-            if answer.status == 200 and answer.json().get('state', 'done') != 'running':
+            if answer.status == 200 and answer.json().get('state', 'done') == 'done':
                 return answer.json()
             assert time.monotonic() < end, answer
             time.sleep(0.05)

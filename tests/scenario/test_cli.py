@@ -158,6 +158,22 @@ def test_calls_lists_shows_and_filters(shell):
     assert 'function_error' in shell('calls', '--code', 'function_error', 'mixed').stdout
 
 
+def test_calls_finds_one_that_runs_and_cancels_it(shell):
+    (shell.folder / 'stuck.js').write_text("exports.handler = () => new Promise(() => {});\n")
+    shell('deploy', 'stuck.js')
+    caller = subprocess.Popen([str(mayfly.BIN / 'mayfly'), 'call', 'stuck'], env=shell.env,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    row = mayfly.wait_until(lambda: shell('calls', 'stuck').stdout.splitlines()[1:],
+                            'the call to be listed')[0].split()
+    call_id = row[0]
+    assert row[1] == 'stuck' and row[3] in ('running', 'waiting'), row
+    assert call_id in shell('calls', 'show', call_id).stdout
+    shell('calls', 'cancel', call_id)
+    assert 'cancelled' in caller.communicate(timeout=30)[1]
+    assert caller.returncode == 1
+    mayfly.wait_until(lambda: 'cancelled' in shell('calls', 'stuck').stdout, 'its record')
+
+
 def test_ls_rm_and_not_found(shell):
     shell('init', 'hello')
     shell('deploy', 'hello')

@@ -280,9 +280,40 @@ def test_a_running_call_is_cancelled_by_its_id(org):
     calls = mayfly.wait_until(lambda: [
         call for call in org.client.get(f'{org.path}/calls?function=endless').json()['calls']
         if call.get('state') == 'running'] or None, 'the call to be listed')
-    org.client.delete(f"{org.path}/calls/{calls[0]['id']}")
+    assert (calls[0]['path'], calls[0]['trigger']) == (f'/api/org/{org.name}/endless', 'http')
+    shown = org.client.get(f"{org.path}/calls/{calls[0]['id']}").expect(200).json()
+    assert shown == calls[0]
+    cancelled = org.client.delete(f"{org.path}/calls/{calls[0]['id']}").expect(200).json()
     caller.join()
-    assert got['answer'].status == 499 and got['answer'].code == 'cancelled'
+    assert cancelled['state'] == 'cancelled'
+    answer = got['answer']
+    assert (answer.status, answer.code, answer.call_id) == (499, 'cancelled', calls[0]['id'])
+    assert answer.json()['call_id'] == answer.call_id
+
+
+def test_calls_in_flight_stand_before_those_that_ended(org):
+    org.deploy('mix', "exports.handler = (event) => event.body ? event.body : new Promise(() => "
+               "{});\n", limits={'timeout_ms': 60000}, max_instances=1)
+    org.route('POST', 'mix', b'x').expect(200)
+    callers = [threading.Thread(target=lambda: org.route('GET', 'mix')) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+
+    def states(query=''):
+        calls = org.client.get(f'{org.path}/functions/mix/calls?{query}').expect(200).json()
+        return [call['state'] for call in calls['calls']]
+    mayfly.wait_until(lambda: len(states()) == 4, 'all calls to be listed')
+    listed = org.client.get(f'{org.path}/functions/mix/calls').json()['calls']
+    assert sorted(states()[:3]) == ['running', 'waiting', 'waiting'] and states()[3] == 'done'
+    assert [call['id'] for call in listed[:3]] == sorted(
+        (call['id'] for call in listed[:3]), reverse=True)
+    assert states(f"before={listed[0]['id']}") == ['done']
+    assert states('code=ok') == ['done'] and states('failed=true') == []
+    assert states('n=1') == ['waiting', 'done']
+    for call in listed[:3]:
+        org.client.delete(f"{org.path}/calls/{call['id']}").expect(200)
+    for caller in callers:
+        caller.join()
 
 
 def test_two_orgs_share_names_and_nothing_else(daemon, org):

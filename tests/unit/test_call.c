@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call_kit.h"
+#include "domain/call_list.h"
 
 #include <string.h>
 
@@ -365,6 +366,39 @@ a_waiting_call_can_be_cancelled(void **state)
 }
 
 static void
+calls_in_flight_are_listed_the_newest_first(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	OWN(json) json_t *all = NULL, *two = NULL, *other = NULL;
+	struct told told[6] = {0};
+
+	kit->spawner->behaviour = FAKE_HOLDS;
+	for (int i = 0; i < 6; i++)
+		start(kit, &told[i], NULL);
+	while (kit_stats(kit->version).n_running < 4)
+		kit_turn(kit);
+	thread_on_loop();
+	all = call_list(&kit->domain, STR("acme"), STR(""), 10);
+	two = call_list(&kit->domain, STR("acme"), STR("hello"), 2);
+	other = call_list(&kit->domain, STR("acme"), STR("other"), 10);
+	assert_int_equal(json_array_size(all), 6);
+	assert_int_equal(json_array_size(two), 2);
+	assert_int_equal(json_array_size(other), 0);
+	for (size_t i = 0; i < 6; i++) {
+		const json_t *call = json_array_get(all, i);
+
+		assert_string_equal(text_of(call, "id"), call_id(told[5 - i].call));
+		assert_string_equal(text_of(call, "state"), i < 2 ? "waiting" : "running");
+	}
+	assert_string_equal(text_of(json_array_get(all, 0), "path"), "/api/org/acme/hello");
+	for (int i = 0; i < 6; i++)
+		call_cancel(told[i].call);
+	nothing_is_left(kit);
+	for (int i = 0; i < 6; i++)
+		told_done(&told[i]);
+}
+
+static void
 a_running_call_can_be_cancelled(void **state)
 {
 	OWN(kit) struct kit *kit = kit_new();
@@ -659,9 +693,9 @@ UNIT_TESTS(it(a_call_is_answered_measured_and_recorded), it(a_warm_call_is_sent_
 	it(what_cannot_be_served_is_refused_at_once_with_a_record),
 	it(what_the_trigger_could_not_take_is_a_call_with_a_record),
 	it(a_refusal_says_when_to_come_back), it(a_version_can_be_asked_for),
-	it(a_waiting_call_can_be_cancelled), it(a_running_call_can_be_cancelled),
-	it(a_client_that_leaves_cancels_its_call), it(a_call_may_outlive_its_client),
-	it(a_deadline_that_passes_while_it_waits_says_so),
+	it(a_waiting_call_can_be_cancelled), it(calls_in_flight_are_listed_the_newest_first),
+	it(a_running_call_can_be_cancelled), it(a_client_that_leaves_cancels_its_call),
+	it(a_call_may_outlive_its_client), it(a_deadline_that_passes_while_it_waits_says_so),
 	it(a_deadline_that_passes_in_the_function_ends_the_call),
 	it(a_late_answer_is_nobodys_and_harms_no_neighbour),
 	it(cpu_time_over_the_budget_ends_the_call), it(a_flood_is_cut_in_the_record),
