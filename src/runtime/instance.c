@@ -170,7 +170,7 @@ instance_be_ready(struct instance *instance)
 	loop_timer_stop(&instance->timer);
 	instance->state = INSTANCE_READY;
 	instance->cpu_us = sandbox_cpu_us(instance->sandbox);
-	sandbox_reset_peak(instance->sandbox);
+	instance->is_peak_high = true;
 	instance->events.on_ready(instance, instance->events.arg);
 }
 

@@ -66,8 +66,10 @@ uint64_t instance_n_served(const struct instance *instance);
 
 /* ---- one call on it; the struct stands inside its owner ---- */
 struct instance_measure {
-	uint64_t cpu_us; /* cgroup's CPU time over the call; with several in flight, the share */
-	uint64_t memory_peak_bytes; /* of the sandbox during the call, 1 MiB more at most */
+	uint64_t cpu_us; /* cgroup's CPU time over the call; with several in flight, the share;
+			    with what the runtime did in the millisecond before it */
+	uint64_t memory_peak_bytes; /* of the sandbox during the call; it is started anew after
+				       calls that raised it by a MiB, and once a second */
 };
 
 struct instance_call {

@@ -5,15 +5,22 @@
 #include "runtime/answer.h"
 #include "runtime/instance_inside.h"
 
-/* A peak that is not higher than this over the usual one needs no reset before the next call. */
-#define INSTANCE_PEAK_SLACK_BYTES (1024 * 1024)
+enum {
+	/* A peak that is no higher over its start needs no reset before the next call. */
+	INSTANCE_PEAK_SLACK_BYTES = 1024 * 1024,
+	INSTANCE_PEAK_RESET_MS = 1000,
+	/* What a runtime does in this time after an answer is counted with the next call. */
+	INSTANCE_CPU_GAP_MS = 1,
+};
 
 /* ---- slots ---- */
 
 static void
 instance_call_on_turn(struct loop_flush *turn)
 {
-	list_owner(turn, struct instance, turn)->is_cpu_read = false;
+	struct instance *instance = list_owner(turn, struct instance, turn);
+
+	instance->is_cpu_read = instance->is_peak_read = false;
 }
 
 void
@@ -72,31 +79,56 @@ instance_call_read_cpu(struct instance *instance)
 	if (n_calls > 0 && now > instance->cpu_us)
 		instance->cpu_share_ns += (now - instance->cpu_us) * 1000 / n_calls;
 	instance->cpu_us = now;
+	instance->cpu_read_ms = uv_now(loop_uv(instance->loop));
 }
 
+static uint64_t ON_LOOP
+instance_call_read_peak(struct instance *instance)
+{
+	if (instance->final)
+		return instance->final->memory_peak_bytes;
+	if (!instance->is_peak_read)
+		instance->peak_bytes = sandbox_peak_bytes(instance->sandbox);
+	instance->is_peak_read = true;
+	loop_flush_soon(instance->loop, &instance->turn);
+	return instance->peak_bytes;
+}
+
+/* The peak starts anew before a call when the one before it raised it, and now and then for memory
+ * that was given back. */
+static void ON_LOOP
+instance_call_reset_peak(struct instance *instance, uint64_t now_ms)
+{
+	sandbox_reset_peak(instance->sandbox);
+	instance->peak_base_bytes = sandbox_peak_bytes(instance->sandbox);
+	instance->peak_reset_ms = now_ms;
+	instance->is_peak_high = false;
+}
+
+/* Right after another call what was read at its end still holds: reading costs as much as a small
+ * part of a call. */
 static void ON_LOOP
 instance_call_begin_measure(struct instance *instance, struct instance_call *call)
 {
-	instance_call_read_cpu(instance);
+	uint64_t now_ms = uv_now(loop_uv(instance->loop));
+	bool is_alone = list_is_empty(&instance->calls);
+
+	if (!is_alone || now_ms > instance->cpu_read_ms + INSTANCE_CPU_GAP_MS)
+		instance_call_read_cpu(instance);
 	call->cpu_start_ns = instance->cpu_share_ns;
-	if (instance->is_peak_high && list_is_empty(&instance->calls)) {
-		sandbox_reset_peak(instance->sandbox);
-		instance->is_peak_high = false;
-	}
+	if (is_alone && (instance->is_peak_high ||
+				now_ms >= instance->peak_reset_ms + INSTANCE_PEAK_RESET_MS))
+		instance_call_reset_peak(instance, now_ms);
 }
 
 static void ON_LOOP
 instance_call_end_measure(struct instance *instance, struct instance_call *call)
 {
-	uint64_t peak;
+	uint64_t peak = instance_call_read_peak(instance);
 
 	instance_call_read_cpu(instance);
-	peak = instance->final ? instance->final->memory_peak_bytes
-			       : sandbox_peak_bytes(instance->sandbox);
 	call->measure.cpu_us = (instance->cpu_share_ns - call->cpu_start_ns) / 1000;
 	call->measure.memory_peak_bytes = peak;
-	if (instance->peak_base_bytes == 0 || peak < instance->peak_base_bytes)
-		instance->peak_base_bytes = peak;
 	instance->is_peak_high = peak > instance->peak_base_bytes + INSTANCE_PEAK_SLACK_BYTES;
 }
 

@@ -63,12 +63,14 @@ struct instance {
 	uint64_t generation, n_served;
 	uint64_t part_number; /* call whose ANSWER comes in parts; 0 for one that is over */
 
-	struct loop_flush turn; /* forgets at its end that CPU time was read in this turn */
-	bool is_cpu_read;
+	struct loop_flush turn; /* forgets at its end what was read in this turn */
+	bool is_cpu_read, is_peak_read;
 	uint64_t cpu_us;       /* of the sandbox, when it was last read */
+	uint64_t cpu_read_ms;  /* by the loop's clock */
 	uint64_t cpu_share_ns; /* that a call would have used that was there all the time */
-	uint64_t peak_base_bytes;
-	bool is_peak_high; /* reset it before the next call */
+	uint64_t peak_bytes;   /* when it was last read */
+	uint64_t peak_base_bytes, peak_reset_ms; /* the peak right after it was reset, and when */
+	bool is_peak_high;                       /* reset it before the next call */
 	uint32_t n_oom_kills, n_fork_refused;
 };
 
