@@ -183,21 +183,34 @@ buf_add_json_escape(struct buf *buf, char c)
 	buf_printf(buf, "\\u%04x", (unsigned)(unsigned char)c);
 }
 
+/* Bytes at the start of text that stand in a JSON string as they are. */
+static size_t
+buf_plain_json(struct str text)
+{
+	size_t n = 0;
+
+	while (n < text.len && text.at[n] >= 0x20 && text.at[n] < 0x7f && text.at[n] != '"' &&
+		text.at[n] != '\\')
+		n++;
+	return n;
+}
+
 void
 buf_add_json(struct buf *buf, struct str text)
 {
 	buf_add_char(buf, '"');
 	while (text.len) {
-		size_t step = str_utf8_step(text);
+		size_t step = buf_plain_json(text);
 
-		if (step == 0) {
+		if (step > 0 || (step = str_utf8_step(text)) > 1) {
+			buf_add(buf, text.at, step);
+		} else if (step == 0) {
 			buf_add_text(buf, "\xef\xbf\xbd");
 			step = 1;
-		} else if ((unsigned char)text.at[0] < 0x20 || text.at[0] == '"' ||
-			   text.at[0] == '\\') {
-			buf_add_json_escape(buf, text.at[0]);
+		} else if (text.at[0] == 0x7f) {
+			buf_add_char(buf, text.at[0]);
 		} else {
-			buf_add(buf, text.at, step);
+			buf_add_json_escape(buf, text.at[0]);
 		}
 		text.at += step;
 		text.len -= step;
