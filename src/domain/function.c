@@ -160,13 +160,14 @@ function_check_route(struct str route, char ret[static FUNCTION_ROUTE_MAX + 1], 
 	if (route.len > FUNCTION_ROUTE_MAX)
 		return err_field(err, ERR_INVALID, "route", "route has more than %d bytes",
 			FUNCTION_ROUTE_MAX);
-	rest = route;
-	do {
+	if (!route.len || route.at[route.len - 1] == '/')
+		return err_field(err, ERR_INVALID, "route", "route has an empty segment");
+	for (rest = route; rest.len;) {
 		int rc = check_segment(str_cut(&rest, '/'), err);
 
 		if (rc < 0)
 			return rc;
-	} while (rest.len);
+	}
 	memcpy(ret, route.at, route.len);
 	ret[route.len] = '\0';
 	return 0;

@@ -281,6 +281,8 @@ job_start(struct domain *domain, const struct job_spec *spec, struct job **ret, 
 	struct job *job = job_new(domain, spec);
 	int rc = job_open(job, spec, err);
 
+	if (rc >= 0 && !spec->root)
+		rc = err_set(err, ERR_UNAVAILABLE, "its runtime could not be prepared");
 	if (rc >= 0)
 		rc = job_ask(job, spec, err);
 	if (rc < 0) {

@@ -32,7 +32,7 @@ struct job_end {
 
 struct job_spec {
 	enum sandbox_kind kind;
-	const struct root *root; /* borrowed, lives longer than the job */
+	const struct root *root; /* borrowed, lives longer than the job; NULL is UNAVAILABLE */
 	const char *tree, *deps; /* copied */
 	struct sandbox_limits limits;
 	unsigned deadline_ms;
