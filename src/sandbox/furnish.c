@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -265,6 +266,17 @@ furnish_install_filter(void *state, struct err *err)
 	return syscall_filter_install(&furnish_plan.filter, err);
 }
 
+/* Set by the spawner meanwhile. */
+static int
+furnish_await_limits(void *state, struct err *err)
+{
+	char go;
+
+	if (recv(INSIDE_CONTROL, &go, 1, 0) != 1)
+		_exit(1);
+	return 0;
+}
+
 static const struct inside_step furnish_steps[] = {
 	{"waiting for its plan", furnish_await_plan, INSIDE_ALL},
 	{"mounting the root", furnish_mount_root, INSIDE_ALL},
@@ -282,6 +294,7 @@ static const struct inside_step furnish_steps[] = {
 	{"dropping capabilities", furnish_drop_capabilities, INSIDE_ALL},
 	{"entering Landlock", furnish_enter_landlock, INSIDE_ALL},
 	{"filtering system calls", furnish_install_filter, INSIDE_ALL},
+	{"waiting for its cgroup's limits", furnish_await_limits, INSIDE_ALL},
 };
 
 const struct inside_plan *

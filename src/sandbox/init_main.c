@@ -202,7 +202,8 @@ main(void)
 		init_prepare_unpack(&plan->limits);
 	else
 		init_take_variables(init_read_frame());
-	pid = fork();
+	/* The child does nothing but exec: it need not have a copy of this one's memory. */
+	pid = vfork();
 	if (pid < 0)
 		init_fail("the main program cannot be forked");
 	if (pid == 0)

@@ -3,8 +3,8 @@
  * inside - what the spawner says to the process that becomes a sandbox, and what it hears back.
  *
  * Over a SOCK_SEQPACKET pair, descriptor 5 inside, that tenant code never holds: the spawner
- * sends GO (one byte, the user map is written), then one plan with its descriptors; the process
- * reports from its steps, and as init when it has become that.
+ * sends GO (one byte: the user map is written), then one plan with its descriptors, then GO (the
+ * cgroup's limits are set); the process reports from its steps, and as init.
  *
  *	spawner ── clone3 ─▶ enclose.c: its own namespaces, cgroup, user      (a spare waits here ─┐
  *	                     exec mayfly-init                                                      │

@@ -206,15 +206,16 @@ seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	seat->state = SEAT_TAKEN;
 	seats->n_spare--;
 	list_remove(&seat->link);
-	rc = seats->cgroups.ops->set(&seats->cgroups, seat->index, &plan->limits, err);
-	if (rc < 0)
-		return rc;
 	plan->has_cgroup = seats->cgroups.enforced & CGROUP_HOLDS_PROCESSES;
 	plan->landlock_abi = seats->landlock_abi;
 	plan->filter = seats->filter;
 	if (spawner_protocol_send(seat->control, plan, sizeof(*plan), there, n, 0) < 0)
 		return err_sys(err, "giving a sandbox its plan");
-	return 0;
+	/* While it mounts its root; before it starts a program it waits for the word. */
+	rc = seats->cgroups.ops->set(&seats->cgroups, seat->index, &plan->limits, err);
+	if (rc == 0 && spawner_protocol_send(seat->control, "g", 1, NULL, 0, 0) < 0)
+		rc = err_sys(err, "telling a sandbox to go on");
+	return rc;
 }
 
 void

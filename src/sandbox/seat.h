@@ -64,7 +64,7 @@ int seat_open(struct seats *seats, unsigned n, struct err *err);
 /* A new spare, or NULL. ERR_UNAVAILABLE when all seats are in use. */
 struct seat *seat_make(struct seats *seats, struct err *err);
 
-/* Sets limits, completes the plan and sends it with its descriptors, which are borrowed. On
+/* Completes the plan, sends it with its descriptors, which are borrowed, and sets the limits. On
  * failure the seat is to be killed. */
 int seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	const int fds[INSIDE_FDS], struct err *err);

@@ -38,6 +38,7 @@
 #define MAIN_REMOVALS_MAX 256 /* trees being removed at one time */
 #define MAIN_EVENTS       64
 #define MAIN_RETRY_MS     2 /* between attempts to remove a cgroup */
+#define MAIN_QUIET_MS     2 /* without work before a spare is made: starts do not wait for one */
 
 enum main_source { MAIN_DAEMON, MAIN_PID, MAIN_CONTROL, MAIN_OOM, MAIN_REMOVAL };
 
@@ -531,7 +532,9 @@ main_turn(void)
 {
 	struct epoll_event events[MAIN_EVENTS];
 	bool wants_spare = main_wants_spare();
-	int patience = wants_spare ? 0 : list_is_empty(&spawner.seats.ending) ? -1 : MAIN_RETRY_MS;
+	int patience = wants_spare                            ? MAIN_QUIET_MS
+		       : list_is_empty(&spawner.seats.ending) ? -1
+							      : MAIN_RETRY_MS;
 	int n = epoll_wait(spawner.epoll, events, MAIN_EVENTS, patience);
 
 	if (n == 0 && wants_spare)
