@@ -17,7 +17,7 @@ enum config_source { CONFIG_NOBODY, CONFIG_FLAG, CONFIG_ENVIRONMENT, CONFIG_IN_F
 struct config_reader {
 	struct config *config;                    /* borrowed */
 	enum config_source said[CONFIG_KEYS_MAX]; /* by index of the key */
-	const char *said_value[CONFIG_KEYS_MAX];  /* owned like all text; of limits */
+	char *said_value[CONFIG_KEYS_MAX];        /* owned; of limits */
 	const char *file;                         /* borrowed; NULL for the usual place */
 };
 
@@ -316,19 +316,14 @@ config_read_file(struct config_reader *reader, struct err *err)
 
 /* ---- all of it ---- */
 
-static int
-config_fill_defaults(struct config_reader *reader, struct err *err)
+static void
+config_fill_defaults(struct config_reader *reader)
 {
 	const struct config_key *key;
 
-	for (size_t i = 0; (key = config_each(i)); i++) {
-		int rc = reader->said[i] == CONFIG_NOBODY && !config_is_limit(key)
-				 ? config_set(reader->config, key, key->value, err)
-				 : 0;
-
-		must(rc == 0);
-	}
-	return 0;
+	for (size_t i = 0; (key = config_each(i)); i++)
+		if (reader->said[i] == CONFIG_NOBODY && !config_is_limit(key))
+			must(config_set(reader->config, key, key->value, NULL) == 0);
 }
 
 /* Ceilings before defaults: a default is judged by the ceiling that holds. */
@@ -360,6 +355,30 @@ config_set_limits(const struct config_reader *reader, bool is_ceiling, struct er
 	return 0;
 }
 
+static void
+config_free_list(const char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free((char *)list[i]);
+	free(list);
+}
+
+void
+config_done(struct config *config)
+{
+	const struct config_key *key;
+
+	for (size_t i = 0; (key = config_each(i)); i++) {
+		void *place = (char *)config + key->offset;
+
+		if (key->kind == CONFIG_LIST)
+			config_free_list(*(const char ***)place);
+		else if (key->kind == CONFIG_TEXT || key->kind == CONFIG_CHOICE)
+			free(*(char **)place);
+	}
+	*config = (struct config){.ready_fd = -1};
+}
+
 static int
 config_check(const struct config *config, struct err *err)
 {
@@ -374,30 +393,49 @@ config_check(const struct config *config, struct err *err)
 	return 0;
 }
 
+static int
+config_read_flags(struct config_reader *reader, int argc, char **argv, struct err *err)
+{
+	int n;
+
+	for (int i = 1; i < argc; i += n) {
+		n = config_take(reader, argv + i, err);
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
+static int
+config_read_all(struct config_reader *reader, int argc, char **argv, struct err *err)
+{
+	int rc = config_read_flags(reader, argc, argv, err);
+
+	if (rc < 0 || reader->config->is_help || reader->config->is_version)
+		return rc;
+	rc = config_read_environment(reader, err);
+	if (rc == 0)
+		rc = config_read_file(reader, err);
+	if (rc < 0)
+		return rc;
+	config_fill_defaults(reader);
+	rc = config_set_limits(reader, true, err);
+	if (rc == 0)
+		rc = config_set_limits(reader, false, err);
+	return rc < 0 ? rc : config_check(reader->config, err);
+}
+
 int
 config_read(struct config *ret, int argc, char **argv, struct err *err)
 {
 	struct config_reader reader = {.config = ret};
-	int rc = 0;
+	int rc;
 
 	*ret = (struct config){.ready_fd = -1};
-	for (int i = 1; i < argc; i += rc) {
-		rc = config_take(&reader, argv + i, err);
-		if (rc < 0)
-			return rc;
-	}
-	if (ret->is_help || ret->is_version)
-		return 0;
-	rc = config_read_environment(&reader, err);
-	if (rc == 0)
-		rc = config_read_file(&reader, err);
-	if (rc == 0)
-		rc = config_fill_defaults(&reader, err);
-	if (rc == 0)
-		rc = config_set_limits(&reader, true, err);
-	if (rc == 0)
-		rc = config_set_limits(&reader, false, err);
-	return rc < 0 ? rc : config_check(ret, err);
+	rc = config_read_all(&reader, argc, argv, err);
+	for (size_t i = 0; i < CONFIG_KEYS_MAX; i++)
+		free(reader.said_value[i]);
+	return rc;
 }
 
 /* ---- what others take of it ---- */

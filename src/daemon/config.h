@@ -30,7 +30,7 @@ enum config_kind {
 };
 
 struct config {
-	const char *data_dir; /* all text is owned and lives as long as the process */
+	const char *data_dir;                                                /* all text is owned */
 	const char **listen, **tls_listen, **build_hosts, **runtime_folders; /* NULL-terminated */
 	const char *tls_certificate, *tls_key;
 	const char *user;
@@ -69,6 +69,7 @@ const struct config_key *config_each(size_t i);
 /* Everything from flags, environment and file. ERR_INVALID names the flag, the variable or
  * "file:line". Sets limits_table too. */
 int config_read(struct config *ret, int argc, char **argv, struct err *err);
+void config_done(struct config *config); /* after a failed config_read() too */
 
 /* One value, checked and set; `config` may be NULL to check alone. */
 int config_set(

@@ -18,32 +18,43 @@ main_doctor(bool is_json)
 	return doctor_report_missing(&report) ? 1 : 0;
 }
 
-int
-main(int argc, char **argv)
+static int
+main_run(const struct config *config)
 {
-	static struct config config;
 	struct log_config log;
-	struct err err = {0};
 
-	if (config_read(&config, argc, argv, &err) < 0) {
-		fprintf(stderr, "mayfly-daemon: %s\n", err.text);
-		return err_exit_code(err.code);
-	}
-	if (config.is_help) {
+	if (config->is_help) {
 		config_help(stdout);
 		return 0;
 	}
-	if (config.is_version) {
+	if (config->is_version) {
 		puts("mayfly " MAYFLY_VERSION);
 		return 0;
 	}
-	config_log(&config, &log);
+	config_log(config, &log);
 	log_setup(&log);
-	if (config.is_doctor)
-		return main_doctor(config.is_json);
-	if (config.is_check) {
+	if (config->is_doctor)
+		return main_doctor(config->is_json);
+	if (config->is_check) {
 		puts("the settings are good");
 		return 0;
 	}
-	return daemon_main(&config);
+	return daemon_main(config);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct config config;
+	struct err err = {0};
+	int code;
+
+	if (config_read(&config, argc, argv, &err) == 0) {
+		code = main_run(&config);
+	} else {
+		fprintf(stderr, "mayfly-daemon: %s\n", err.text);
+		code = err_exit_code(err.code);
+	}
+	config_done(&config);
+	return code;
 }

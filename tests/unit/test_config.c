@@ -22,6 +22,7 @@ read_config(const char *text, const char *const *flags)
 	while (flags && *flags)
 		argv[argc++] = (char *)*flags++;
 	err = (struct err){0};
+	config_done(&config);
 	return config_read(&config, argc, argv, &err);
 }
 
@@ -181,6 +182,7 @@ a_file_that_was_asked_for_must_be_there(void **state)
 		(char *)"mayfly-daemon", (char *)"--config", (char *)"/nonexistent/x", NULL};
 
 	err = (struct err){0};
+	config_done(&config);
 	assert_int_equal(config_read(&config, 3, argv, &err), ERR_NOT_FOUND);
 }
 
@@ -210,6 +212,7 @@ limits_of_functions_are_set_ceilings_first(void **state)
 	assert_int_equal(read_config("limit_open_files = 5000", NULL), ERR_INVALID);
 	assert_non_null(strstr(err.text, "limit_open_files"));
 	assert_int_equal(read_config("limit_processes_max = 15", NULL), ERR_INVALID);
+	config_done(&config);
 }
 
 UNIT_TESTS(it(every_default_is_good_and_stands_in_its_range), it(every_name_stands_once),
