@@ -379,6 +379,7 @@ only_so_many_installations_go_on_at_once(void **state)
 		kit->unpack.answer = report;
 		versions[i] = put_source(kit, i < 4 ? "acme" : "other", name, name);
 		kit_turn(kit, 20);
+		kit->unpack.answer = NULL;
 	}
 	assert_int_equal(kit->n_installs, 2);
 	kit->install.is_held = false;
