@@ -232,15 +232,24 @@ class Channel {
 		return this.isBlocked ? new Promise((resolve) => this.waiting.push(resolve)) : undefined;
 	}
 
-	// For the last words of a process: waits for the socket, a second at most.
-	flushNow() {
+	// A line of a log: who prints faster than the daemon reads waits here, for nothing bounds what
+	// the stream layer would keep. (Where that layer is at work already, the bytes join it.)
+	log(flag, call, bytes) {
+		if (bytes.length + HEAD_SIZE > OUT_SIZE - this.outLen && !this.isBlocked) {
+			this.flushWaiting(Infinity);
+		}
+		this.send(LOG, flag, call, bytes);
+		this.schedule();
+	}
+
+	// Flushes, and sleeps while the socket is full, so many milliseconds at most.
+	flushWaiting(most) {
 		const end = this.outLen;
-		const cell = new Int32Array(new SharedArrayBuffer(4));
 		let start = 0;
 		this.outLen = 0;
-		for (let tries = 0; start < end && tries < 1000 && !this.isBlocked; tries++) {
+		for (let waited = 0; start < end && waited < most && !this.isBlocked; waited++) {
+			if (waited > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
 			start = this.writeNow(this.out, start, end);
-			if (start < end) Atomics.wait(cell, 0, 0, 1);
 		}
 	}
 }

@@ -12,6 +12,7 @@
 const words = require('./words.js');
 const { Channel, ...frame } = require('./channel.js');
 const answers = require('./answer.js');
+const log = require('./log.js');
 const { isUtf8 } = require('buffer');
 
 const HTTP = 1;
@@ -248,10 +249,11 @@ function onUncaught(error) {
 }
 
 process.on('uncaughtException', onUncaught);
-process.on('exit', () => channel.flushNow());
+process.on('exit', () => channel.flushWaiting(1000)); // the last words
 
 function boot() {
-	if (concurrency > 1) runIn = require('./log.js').capture(channel);
+	if (concurrency > 1) runIn = log.capture(channel);
+	else log.direct();
 	require('./load.js').handler(spec, code).then((found) => {
 		handler = found;
 		channel.send(frame.READY, 0, 0, '');

@@ -383,6 +383,18 @@ def test_output_goes_to_its_descriptors_before_the_answer(start):
     assert (runtime.output, runtime.errors) == (b'out\n', b'err\n')
 
 
+@pytest.mark.parametrize('concurrency', [1, 2])
+def test_who_prints_faster_than_the_log_is_read_waits(start, concurrency):
+    runtime = start("exports.handler = () => { for (let i = 0; i < 3e5; i++) console.log('x'.repeat(999)) }",
+                    concurrency=concurrency)
+    runtime.send()
+    time.sleep(1.5)
+    status = open(f'/proc/{runtime.process.pid}/status').read()
+    resident_kib = int(status.split('VmRSS:')[1].split()[0])
+    runtime.process.kill()
+    assert resident_kib < 200 * 1024
+
+
 def test_output_of_calls_at_the_same_time_is_told_apart(start):
     runtime = start('''exports.handler = async (event) => {
         console.log('start', event.rawPath);
