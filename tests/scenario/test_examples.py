@@ -8,6 +8,7 @@ import pytest
 
 import mayfly
 import registry
+import registry
 
 EXAMPLES = mayfly.HOUSE / 'examples'
 
@@ -56,6 +57,19 @@ def test_greet_pip_uses_its_dependency(new_daemon, tmp_path):
     with registry.Index({'idna': [idna]}) as index:
         org = deploy_by_cli(new_daemon('--pip-index', index.url).new_org(), tmp_path, 'greet-pip')
         org.route('GET', 'greet-pip').expect(200)
+
+
+def test_greet_pip_uses_its_dependency(new_daemon, tmp_path):
+    idna = registry.wheel('idna', '3.10', {
+        'idna/__init__.py': "def encode(name):\n    return name.encode('punycode')\n"})
+    with registry.Index({'idna': [idna]}) as index:
+        daemon = new_daemon('--pip-index', index.url)
+        org = daemon.new_org()
+        env = {'MAYFLY_URL': f'http://{daemon.address}', 'MAYFLY_ORG': org.name,
+               'MAYFLY_TOKEN': org.client.token, 'HOME': str(tmp_path)}
+        done = mayfly.run('mayfly', 'deploy', str(EXAMPLES / 'greet-pip'), env=env, timeout=180)
+        assert done.returncode == 0, done.stderr
+        assert org.route('GET', 'greet-pip').expect(200).json()['on_the_wire']
 
 
 def test_stream_node_streams(deploy):
