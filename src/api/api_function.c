@@ -76,8 +76,8 @@ api_function_match(struct api_request *request, const struct function *function,
 void
 api_function_list(struct api_request *request)
 {
-	const struct org *org = api_request_org(request);
 	bool with_values = api_request_may(request, TOKEN_MAY_WRITE);
+	const struct org *org = api_request_org(request);
 	json_t *list;
 
 	if (!org)

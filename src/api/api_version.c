@@ -53,8 +53,8 @@ api_version_of(struct api_request *request)
 void
 api_version_list(struct api_request *request)
 {
-	const struct function *function = api_request_function(request);
 	bool with_values = api_request_may(request, TOKEN_MAY_WRITE);
+	const struct function *function = api_request_function(request);
 	json_t *list;
 	struct version *version;
 
