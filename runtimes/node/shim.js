@@ -241,8 +241,7 @@ function finish(call) {
 // An error that nobody caught ends the instance: its state is not to be trusted any more.
 function onUncaught(error) {
 	const text = words.payload(words.typeOf(error), words.messageOf(error), words.traceOf(error));
-	if (handler === null) channel.send(frame.FAIL, 0, 0, text);
-	for (const number of calls.keys()) channel.send(frame.ERROR, 0, number, text);
+	channel.send(frame.FAIL, 0, 0, text);
 	if (calls.size === 0) require('fs').writeSync(2, `${words.traceOf(error)}\n`);
 	calls.clear();
 	process.exit(1);

@@ -6,15 +6,18 @@
  * little-endian. Several calls may be in flight (`concurrency`); `call` tells them apart: it is
  * chosen by the daemon, unique on the channel, 0 for frames that belong to no call.
  *
- *	daemon                                   function
- *	  INIT  "KEY=VALUE\0" …            ──▶     mayfly-init makes the environment of it, then
- *	                                           starts the runtime, which loads the handler
- *	                                   ◀──     READY, or FAIL type\0message\0trace
- *	  CALL  struct frame_call, head, body ─▶   runs the handler
- *	                                   ◀──     ANSWER u32 head_size, head, body      (all at
- *once) or ANSWER_HEAD head, ANSWER_BODY…, ANSWER_END or ERROR type\0message\0trace ◀──     LOG
- *(flags 1 stdout, 2 stderr), any time in a call CANCEL                           ──▶     the caller
- *does not wait any more
+ *	daemon                                 function
+ *	  INIT  "KEY=VALUE\0" …           ──▶   mayfly-init makes the environment of it, then
+ *	                                         starts the runtime, which loads the handler
+ *	                                  ◀──   READY, or FAIL type\0message\0trace
+ *	  CALL  struct frame_call,         ──▶   runs the handler
+ *	        head, body                ◀──   ANSWER u32 head_size, head, body
+ *	                                         or ANSWER_HEAD head, ANSWER_BODY…, ANSWER_END
+ *	                                         or ERROR type\0message\0trace
+ *	                                  ◀──   LOG (flags 1 stdout, 2 stderr), any time in a call
+ *	  CANCEL                           ──▶   the caller does not wait any more
+ *	                                  ◀──   FAIL after READY: it cannot go on; what is in
+ *	                                         flight fails with it, and nothing else comes
  *
  * INIT always has MAYFLY_HANDLER ("index.handler", the program for exec and native), MAYFLY_ORG,
  * MAYFLY_FUNCTION, MAYFLY_VERSION, MAYFLY_MEMORY_MIB, MAYFLY_TIMEOUT_MS, MAYFLY_CONCURRENCY,

@@ -157,6 +157,8 @@ class Runtime:
                 return kind, payload
         while True:
             kind, call, payload = self.frame()
+            if kind == FAIL:  # the runtime cannot go on: of every call
+                raise Failed(payload)
             if call == number:
                 return kind, payload
             self.early.append((kind, call, payload))
