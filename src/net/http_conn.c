@@ -202,6 +202,7 @@ http_conn_linger(struct http_conn *conn)
 		return;
 	}
 	conn->state = HTTP_CONN_LINGER;
+	conn->is_paused = false;
 	http_conn_deadline(conn, HTTP_LINGER_MS);
 }
 
