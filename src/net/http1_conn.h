@@ -12,6 +12,7 @@
 #ifndef MAYFLY_NET_HTTP1_CONN_H
 #define MAYFLY_NET_HTTP1_CONN_H
 
+#include "net/http1_chunked.h"
 #include "net/http1_parse.h"
 #include "net/http_conn.h"
 #include "net/http_exchange.h"

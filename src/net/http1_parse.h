@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http1_parse - bytes to HTTP/1.x message heads and bodies, strictly (RFC 9112).
+ * http1_parse - bytes to the heads of HTTP/1.x requests, strictly (RFC 9112).
  *
  * Whatever the RFC leaves open to two readings is an error: that is what keeps a proxy in front
  * and this server from seeing two different requests in the same bytes. Fed in pieces of any
- * size; it keeps the head, and bodies pass through. It refuses at the first byte that cannot be
+ * size; it keeps the head. It refuses at the first byte that cannot be
  * right, so a client need not finish a broken head to learn of it.
  *
- *	LINE_START ─▶ HEADERS ─▶ done      of a head
- *	SIZE ─▶ DATA ─▶ DATA_END ─▶ SIZE   of a chunked body; size 0 leads to
- *	TRAILER ─▶ done                    whose fields are checked and dropped
- *
- * Knows no socket, no handler, no limit but those it is given. Any thread, one at a time.
+ * Knows no socket, no handler, no limit but those it is given. Any thread, one at a time. Fuzzed
+ * by fuzz_http1, and by fuzz_http1_diff beside llhttp.
  */
 #ifndef MAYFLY_NET_HTTP1_PARSE_H
 #define MAYFLY_NET_HTTP1_PARSE_H
@@ -64,37 +61,5 @@ bool http1_head_is_begun(const struct http1_head *head);
  * needed; ERR_INVALID, ERR_URI_TOO_LONG, ERR_HEADERS_TOO_LARGE, ERR_VERSION, ERR_METHOD,
  * ERR_EXPECTATION, ERR_UNIMPLEMENTED with a sentence that the client may see. */
 int http1_head_feed(struct http1_head *head, struct str bytes, size_t *ret_used, struct err *err);
-
-/* ---- chunked bodies (RFC 9112 7.1) ---- */
-
-enum http1_chunk_state {
-	HTTP1_CHUNK_SIZE,
-	HTTP1_CHUNK_EXTENSION,
-	HTTP1_CHUNK_SIZE_LF,
-	HTTP1_CHUNK_DATA,
-	HTTP1_CHUNK_DATA_CR,
-	HTTP1_CHUNK_DATA_LF,
-	HTTP1_CHUNK_TRAILER,       /* at the beginning of a line */
-	HTTP1_CHUNK_TRAILER_NAME,  /* inside a field's name */
-	HTTP1_CHUNK_TRAILER_VALUE, /* inside its value */
-	HTTP1_CHUNK_TRAILER_LF,
-	HTTP1_CHUNK_LAST_LF,
-	HTTP1_CHUNK_DONE,
-};
-
-struct http1_chunked {
-	enum http1_chunk_state state;
-	uint64_t left;     /* of the chunk */
-	unsigned n_digits; /* of the size */
-	size_t n_overhead; /* bytes of extensions and trailers so far, bounded */
-};
-
-void http1_chunked_init(struct http1_chunked *chunked);
-
-/* Reads framing up to the next piece of data: *ret_used bytes of framing and data were read, and
- * *ret_data, inside `bytes`, is the data at their end (may be empty). 1: the body is complete;
- * 0: call again with the rest, or with more when nothing is left; ERR_INVALID. */
-int http1_chunked_feed(struct http1_chunked *chunked, struct str bytes, size_t *ret_used,
-	struct str *ret_data, struct err *err);
 
 #endif

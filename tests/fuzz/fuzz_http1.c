@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "net/http1_chunked.h"
 #include "net/http1_parse.h"
 
 static const struct http1_limits fuzz_limits = {

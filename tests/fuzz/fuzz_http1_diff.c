@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "net/http1_chunked.h"
 #include "net/http1_parse.h"
 
 #define FUZZ_MESSAGES 16

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "net/http1_chunked.h"
 #include "net/http1_parse.h"
 
 static const struct http1_limits limits = {
