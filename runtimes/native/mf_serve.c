@@ -24,7 +24,7 @@ struct mf_answer {
 	char *error_type, *error; /* owned; what mf_error() was told */
 };
 
-static void
+static void __attribute__((format(printf, 2, 0)))
 add_formatted(struct mf_bytes *bytes, const char *format, va_list args)
 {
 	char *text = NULL;
