@@ -179,8 +179,10 @@ show_function(struct cli *cli, const char *name, struct err *err)
 		cli_print_json(function);
 		return 0;
 	}
+	OWN(mem) char *url = mem_printf("%s%s", cli->url, cli_text(function, "url"));
+
+	json_object_set_new(function, "url", json_string(url));
 	print_scalars(function);
-	printf("%-18s %s/api/org/%s/%s\n", "url", cli->url, cli->org, cli_text(function, "route"));
 	print_members("limits", json_object_get(function, "limits"));
 	print_versions(json_object_get(versions, "versions"));
 	return 0;
