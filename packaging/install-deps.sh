@@ -15,7 +15,7 @@ packages=(
 	ca-certificates curl python3 python3-pip
 )
 test_packages=(
-	busybox-static clang clang-format cpio libclang-rt-14-dev libcmocka-dev nghttp2-client
+	busybox-static clang clang-format cpio libclang-rt-14-dev libcmocka-dev nghttp2-client node-llhttp
 	procps python3-pytest python3-pytest-timeout python3-setuptools python3-wheel python3-yaml
 	qemu-system-x86 sqlite3 strace unzip zip
 )
