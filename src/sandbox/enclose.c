@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 
 #include "base/own.h"
 #include "sandbox/inside.h"
+#include "sandbox/stage.h"
 
 static int
 enclose_join_cgroup(void *state, struct err *err)
@@ -110,22 +112,88 @@ enclose_die_with_spawner(void *state, struct err *err)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? err_sys(err, "prctl") : 0;
 }
 
-/* An ordinary user loses its capabilities at an exec, but for those it made ambient: mounting is
- * still to come. furnish.c gives it up. */
+/* An ordinary user loses its capabilities at an exec, but for those it made ambient: mounting and
+ * moving in are still to come. furnish.c gives them up. */
 static int
 enclose_keep_mounting(void *state, struct err *err)
 {
+	static const unsigned kept[] = {CAP_SYS_ADMIN, CAP_SYS_CHROOT};
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
 
 	if (syscall(SYS_capget, &head, sets) < 0)
 		return err_sys(err, "capget");
-	sets[0].inheritable = 1u << CAP_SYS_ADMIN;
+	sets[0].inheritable = 1u << CAP_SYS_ADMIN | 1u << CAP_SYS_CHROOT;
 	if (syscall(SYS_capset, &head, sets) < 0)
 		return err_sys(err, "capset");
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0)
-		return err_sys(err, "prctl");
+	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept[i], 0, 0) < 0)
+			return err_sys(err, "prctl");
+	}
 	return 0;
+}
+
+/* An empty place in which what every sandbox has stands ready. */
+static int
+enclose_make_anteroom(void *state, struct err *err)
+{
+	static const char *const folders[] = {"root", "proc", "dev", "tmp"};
+
+	if (mount("tmpfs", "/root", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		    "size=64k,nr_inodes=16,mode=755,uid=1000,gid=1000") < 0 ||
+		chdir("/root") < 0)
+		return err_sys(err, "mount");
+	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
+		if (mkdir(folders[i], 0755) < 0)
+			return err_sys(err, "%s", folders[i]);
+	}
+	return 0;
+}
+
+/* Processes only: nothing of /proc/sys, /proc/kcore … is in it; and of those only one's own.
+ * Kernels that do not know an option get the next line. */
+static int
+enclose_mount_proc(void *state, struct err *err)
+{
+	static const char *const options[] = {"subset=pid,hidepid=2", "hidepid=2"};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+		if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, options[i]) ==
+			0)
+			return 0;
+	}
+	return err_sys(err, "mount");
+}
+
+static int
+enclose_mount_dev(void *state, struct err *err)
+{
+	OWN(fd) int dev = stage_copy("/dev", STAGE_DEEP);
+
+	if (dev < 0 || move_mount(dev, "", AT_FDCWD, "dev", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_sys(err, "mount");
+	return 0;
+}
+
+/* It gets its size with the plan. */
+static int
+enclose_mount_tmp(void *state, struct err *err)
+{
+	if (mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV,
+		    "size=64k,nr_inodes=16,mode=1777,uid=1000,gid=1000") < 0)
+		return err_sys(err, "mount");
+	return 0;
+}
+
+/* Of the spawner's stage nothing is left in sight. */
+static int
+enclose_enter_anteroom(void *state, struct err *err)
+{
+	if (syscall(SYS_pivot_root, ".", ".") < 0)
+		return err_sys(err, "pivot_root");
+	if (umount2(".", MNT_DETACH) < 0)
+		return err_sys(err, "umount");
+	return chdir("/") < 0 ? err_sys(err, "chdir") : 0;
 }
 
 static int
@@ -196,6 +264,11 @@ static const struct inside_step enclose_steps[] = {
 	{"raising the loopback interface", enclose_raise_loopback, INSIDE_ALL},
 	{"naming its host", enclose_name_host, INSIDE_ALL},
 	{"leaving the spawner's session", enclose_leave_session, INSIDE_ALL},
+	{"making its anteroom", enclose_make_anteroom, INSIDE_ALL},
+	{"mounting /proc", enclose_mount_proc, INSIDE_ALL},
+	{"mounting /dev", enclose_mount_dev, INSIDE_ALL},
+	{"mounting /tmp", enclose_mount_tmp, INSIDE_ALL},
+	{"leaving the host's mounts", enclose_enter_anteroom, INSIDE_ALL},
 	{"becoming mayfly-init", enclose_become_init, INSIDE_ALL},
 };
 

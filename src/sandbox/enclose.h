@@ -2,9 +2,9 @@
 /*
  * enclose - the steps by which a fresh child of the spawner gets a place of its own.
  *
- * Its cgroup, namespaces, user and session; then it becomes mayfly-init, which waits for a plan
- * (furnish.h). Nothing here depends on what will run, so it is done ahead. Runs in the child
- * alone, which never comes back.
+ * Its cgroup, namespaces, user and session, and an anteroom: an empty root with its /proc, /dev and
+ * /tmp. Then it becomes mayfly-init, which waits for a plan (furnish.h). Nothing here depends on
+ * what will run, so it is done ahead. Runs in the child alone, which never comes back.
  */
 #ifndef MAYFLY_SANDBOX_ENCLOSE_H
 #define MAYFLY_SANDBOX_ENCLOSE_H

@@ -48,7 +48,6 @@ struct inside_report {
 /* Descriptors of a plan; which are there stands in has_fd. Mounts are detached (open_tree(2)). */
 enum inside_fd {
 	INSIDE_FD_ROOT,
-	INSIDE_FD_DEV,
 	INSIDE_FD_CODE, /* /code, of a build /source */
 	INSIDE_FD_DEPS,
 	INSIDE_FD_OUT, /* UNPACK: the new tree, writable */

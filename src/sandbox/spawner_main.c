@@ -373,9 +373,6 @@ main_gather(const struct spawner_request *request, struct seat *seat, int fds[IN
 	fds[INSIDE_FD_ROOT] = stage_copy(path, STAGE_READ_ONLY | STAGE_NO_DEVICES);
 	if (fds[INSIDE_FD_ROOT] < 0)
 		return err_sys(err, "copying the mount of root %u", request->root);
-	fds[INSIDE_FD_DEV] = stage_copy("/dev", STAGE_DEEP);
-	if (fds[INSIDE_FD_DEV] < 0)
-		return err_sys(err, "copying the mount of /dev");
 	if (request->kind == SANDBOX_UNPACK)
 		return main_copy_out(seat, &fds[INSIDE_FD_OUT], err);
 	rc = main_copy_tree(request->tree, &fds[INSIDE_FD_CODE], &has_modules, err);
