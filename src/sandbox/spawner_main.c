@@ -17,10 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +25,7 @@
 #include "base/own.h"
 #include "base/path.h"
 #include "sandbox/landlock.h"
+#include "sandbox/provision.h"
 #include "sandbox/seat.h"
 #include "sandbox/spawner_protocol.h"
 #include "sandbox/stage.h"
@@ -158,34 +155,14 @@ main_get_seat(struct err *err)
 /* Removal of trees. */
 
 static void
-main_watch_removal(int pidfd, bool is_asked, uint32_t ticket)
-{
-	struct err err = {0};
-
-	for (unsigned i = 0; i < MAIN_REMOVALS_MAX; i++) {
-		struct main_removal *removal = &spawner.removals[i];
-
-		if (removal->pidfd >= 0)
-			continue;
-		*removal = (struct main_removal){pidfd, is_asked, ticket};
-		main_watch(pidfd, MAIN_REMOVAL, i, &err);
-		return;
-	}
-	close(pidfd);
-	if (is_asked)
-		main_reply_failure(SPAWNER_REMOVED, ticket, &err);
-}
-
-static void
-main_on_removal(struct main_removal *removal)
+main_end_removal(struct main_removal *removal)
 {
 	siginfo_t how = {0};
 	struct err err = {0};
 
-	if (removal->pidfd < 0 ||
-		waitid(P_PIDFD, (id_t)removal->pidfd, &how, WEXITED | WNOHANG) < 0)
-		return;
-	if (how.si_code != CLD_EXITED || how.si_status != 0)
+	if (waitid(P_PIDFD, (id_t)removal->pidfd, &how, WEXITED) < 0)
+		err_sys(&err, "waiting for the removal of a tree");
+	else if (how.si_code != CLD_EXITED || how.si_status != 0)
 		err_set(&err, ERR_SYSTEM, "removing a tree: %s",
 			how.si_code == CLD_EXITED ? strerror(how.si_status) : "killed");
 	if (err.code)
@@ -194,6 +171,30 @@ main_on_removal(struct main_removal *removal)
 	removal->pidfd = -1;
 	if (removal->is_asked)
 		main_reply_failure(SPAWNER_REMOVED, removal->ticket, &err);
+}
+
+/* With no place left in the table it is waited for. */
+static void
+main_watch_removal(struct main_removal removal)
+{
+	struct err err = {0};
+
+	for (unsigned i = 0; i < MAIN_REMOVALS_MAX; i++) {
+		if (spawner.removals[i].pidfd >= 0)
+			continue;
+		if (main_watch(removal.pidfd, MAIN_REMOVAL, i, &err) < 0)
+			break;
+		spawner.removals[i] = removal;
+		return;
+	}
+	main_end_removal(&removal);
+}
+
+static void
+main_on_removal(struct main_removal *removal)
+{
+	if (removal->pidfd >= 0)
+		main_end_removal(removal);
 }
 
 static void
@@ -210,7 +211,7 @@ main_on_remove(const struct spawner_request *request)
 	if (pidfd < 0)
 		main_reply_failure(SPAWNER_REMOVED, request->sandbox, &err);
 	else
-		main_watch_removal(pidfd, true, request->sandbox);
+		main_watch_removal((struct main_removal){pidfd, true, request->sandbox});
 }
 
 /* Ends. */
@@ -230,7 +231,7 @@ main_end_tree(struct seat *seat)
 		seat->status = 1;
 	snprintf(path, sizeof(path), "/trees/.new-%u", seat->index);
 	if (tree_discard(path, &pidfd, &err) == 0 && pidfd >= 0)
-		main_watch_removal(pidfd, false, 0);
+		main_watch_removal((struct main_removal){pidfd, false, 0});
 }
 
 static void
@@ -565,51 +566,6 @@ main_end(void)
 
 /* The start. */
 
-/* A sealed copy in memory: what runs as pid 1 of every sandbox is no file that anything inside
- * could reach, whoever owns it; and its pages are charged to the spawner. */
-static int
-main_load(const char *folder, const char *name, struct err *err)
-{
-	OWN(mem) char *path = path_join(folder, name);
-	OWN(fd) int file = open(path, O_RDONLY | O_CLOEXEC);
-	OWN(fd) int copy = -1;
-	off_t size = file < 0 ? -1 : lseek(file, 0, SEEK_END), at = 0;
-
-	if (size < 0)
-		return err_sys(err, "opening %s", path);
-	copy = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10 /* MFD_EXEC, Linux 6.3 */);
-	if (copy < 0)
-		copy = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	while (copy >= 0 && at < size && sendfile(copy, file, &at, (size_t)(size - at)) > 0)
-		;
-	if (copy < 0 || at < size ||
-		fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
-			0)
-		return err_sys(err, "copying %s", path);
-	return take_fd(&copy);
-}
-
-static int
-main_last_capability(void)
-{
-	int last = 0;
-
-	while (prctl(PR_CAPBSET_READ, last + 1) >= 0)
-		last++;
-	return last;
-}
-
-static void
-main_raise_open_files(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static int
 main_set_up_seats(unsigned n, unsigned uid_base, struct err *err)
 {
@@ -619,7 +575,7 @@ main_set_up_seats(unsigned n, unsigned uid_base, struct err *err)
 	seats->uid_base = uid_base;
 	seats->is_user_shared = stage_is_user_shared(uid_base, n);
 	seats->landlock_abi = landlock_abi();
-	seats->last_capability = main_last_capability();
+	seats->last_capability = provision_last_capability();
 	spawner.by_sandbox = mem_new(n * sizeof(struct seat *));
 	return rc < 0 ? rc : syscall_filter_compile(&seats->filter, err);
 }
@@ -649,8 +605,8 @@ main_set_up(char **argv, int argc, struct err *err)
 	spawner.bounds.n_roots = (unsigned)stage.n_roots;
 	for (size_t i = 0; i < MAIN_REMOVALS_MAX; i++)
 		spawner.removals[i].pidfd = -1;
-	main_raise_open_files();
-	spawner.seats.init = main_load(argv[5], "mayfly-init", err);
+	provision_open_files();
+	spawner.seats.init = provision_program(argv[5], "mayfly-init", err);
 	if (spawner.seats.init < 0)
 		return spawner.seats.init;
 	rc = cgroup_open(&spawner.seats.cgroups, argv[2], err);
