@@ -501,6 +501,7 @@ int
 http1_head_feed(struct http1_head *head, struct str bytes, size_t *ret_used, struct err *err)
 {
 	size_t used = 0;
+	bool is_line;
 	int rc = 0;
 
 	while (rc == 0 && used < bytes.len) {
@@ -509,9 +510,11 @@ http1_head_feed(struct http1_head *head, struct str bytes, size_t *ret_used, str
 
 		rc = http1_take_line(head, http1_bounded(head, rest), &n, err);
 		used += n;
-		if (rc < 0 || http1_check_size(head, err) < 0)
-			return rc < 0 ? rc : err->code;
-		if (rc == 1)
+		if (rc < 0)
+			return rc;
+		is_line = rc == 1;
+		rc = http1_check_size(head, err);
+		if (rc == 0 && is_line)
 			rc = http1_parse_line(head, err);
 	}
 	*ret_used = used;

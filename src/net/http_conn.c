@@ -16,6 +16,8 @@
 /* How long a client may go on sending what nobody reads, so that it sees the answer instead of a
  * reset (RFC 9112 9.6). */
 #define HTTP_LINGER_MS 2000
+/* The same while the server stops and waits for it. */
+#define HTTP_LINGER_STOPPING_MS 100
 /* Bytes from here on are written at once instead of being copied to the queue first. */
 #define HTTP_DIRECT_BYTES ((size_t)64 * 1024)
 /* A queue buffer up to this size stays with an idle connection. */
@@ -203,7 +205,8 @@ http_conn_linger(struct http_conn *conn)
 	}
 	conn->state = HTTP_CONN_LINGER;
 	conn->is_paused = false;
-	http_conn_deadline(conn, HTTP_LINGER_MS);
+	http_conn_deadline(
+		conn, conn->server->is_stopping ? HTTP_LINGER_STOPPING_MS : HTTP_LINGER_MS);
 }
 
 static void ON_LOOP
