@@ -231,9 +231,12 @@ class Org:
 
 
 class Daemon:
-    """One mayfly-daemon with everything of its own. start() waits until it is ready."""
+    """One mayfly-daemon with everything of its own. start() waits until it is ready.
 
-    def __init__(self, *args, env=None, data_dir=None, config=''):
+    `prefix` is a command that starts it (setpriv …); with `user`, a number, it runs without root.
+    """
+
+    def __init__(self, *args, env=None, data_dir=None, config='', prefix=(), user=None):
         self.number = next(_numbers)
         self.tag = f'mayfly-test-{os.getpid()}-{self.number:04d}'
         self.args, self.env = list(args), dict(env or {})
@@ -243,6 +246,11 @@ class Daemon:
         self.config = self.folder / 'mayfly.conf'
         self.config.write_text(config)
         self.log_path = self.folder / 'daemon.log'
+        self.bin, self.prefix, self.user = BIN, list(prefix), user
+        if user is not None:
+            # Where the tree is may be closed to that user.
+            self.bin = pathlib.Path(shutil.copytree(BIN, self.folder / 'bin'))
+            os.chown(self.folder, user, user)
         self.process = None
         self.address = self.tls_address = None
         self._clients = []
@@ -258,7 +266,7 @@ class Daemon:
     def command(self):
         """The command line; what a test gives comes last and wins."""
         uid_base = 200000 + 10000 * (self.number % 200)
-        return [str(BIN / 'mayfly-daemon'), '--config', str(self.config),
+        return [*self.prefix, str(self.bin / 'mayfly-daemon'), '--config', str(self.config),
                 '--data-dir', str(self.data_dir), '--listen', '127.0.0.1:0',
                 '--cgroup-parent', self.tag, '--uid-base', str(uid_base),
                 '--log-level', 'debug', *self.args]
@@ -269,6 +277,8 @@ class Daemon:
         env = {'PATH': os.environ.get('PATH', '/usr/bin:/bin'), 'MAYFLY_TEST_TAG': self.tag}
         env.update({key: os.environ[key] for key in os.environ if key.endswith('SAN_OPTIONS')})
         env.update(self.env)
+        if self.user is not None:
+            kwargs.update(user=self.user, group=self.user, extra_groups=[])
         with open(self.log_path, 'ab') as log:
             process = subprocess.Popen(
                 [*self.command(), '--ready-fd', str(ready_in), *more], env=env, stdout=log,

@@ -8,8 +8,10 @@ import base64
 import hashlib
 import http.client
 import json
+import os
 import re
 import socket
+import subprocess
 import threading
 import time
 
@@ -806,6 +808,24 @@ def test_a_client_that_goes_away_cancels_its_call(org):
         call_id = events_of(response, 1)[0][1]['call_id']
     connection.close()
     assert org.record(call_id)['code'] == 'cancelled'
+
+
+# ---- the documentation ----
+
+def test_the_examples_of_the_documentation_run_as_they_stand(new_daemon, tmp_path):
+    one = new_daemon()
+    blocks = re.findall(r'^```sh\n(.*?)^```', (mayfly.HOUSE / 'docs' / 'api.md').read_text(),
+                        re.M | re.S)
+    assert len(blocks) >= 5
+    env = {'PATH': os.environ['PATH'], 'URL': f'http://{one.address}', 'TOKEN': one.token()}
+    said = []
+    for block in blocks:
+        done = subprocess.run(['bash', '-euo', 'pipefail', '-c', block], cwd=tmp_path, env=env,
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f'{block}\n{done.stdout}\n{done.stderr}'
+        said.append(done.stdout)
+    assert 'hello Ada' in said[2] and 'x-call-id' in said[2].lower()
+    assert '"active_version":1,"last_version":2' in said[3]
 
 
 # ---- all of it ----

@@ -156,6 +156,28 @@ def test_secrets_are_in_one_file_for_one_user_and_in_no_log(daemon, org):
         assert secret.encode() not in database
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason='changes the user')
+def test_without_root_it_runs_and_says_what_is_missing(new_daemon):
+    one = new_daemon(user=65534)
+    assert set(status_of(one.process.pid)['Uid'].split()) == {'65534'}
+    assert status_of(one.process.pid)['NoNewPrivs'] == '1'
+    assert one.log_lines('limit.unavailable')
+    org = one.new_org()
+    org.deploy('f', HELLO)
+    assert org.route('GET', 'f').expect(200).text == 'hello'
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='takes rights away from root')
+def test_the_rights_that_the_unit_leaves_are_enough(new_daemon):
+    unit = (mayfly.HOUSE / 'packaging' / 'mayfly.service').read_text().replace('\\\n', '')
+    names = re.search(r'^CapabilityBoundingSet=(.*)$', unit, re.M)[1].lower().split()
+    bounds = ','.join(['-all', *('+' + name.removeprefix('cap_') for name in names)])
+    one = new_daemon(prefix=['setpriv', '--bounding-set', bounds])
+    org = one.new_org()
+    org.deploy('f', HELLO)
+    assert org.call('f').expect(200).json() == 'hello'
+
+
 def test_the_bootstrap_token_is_written_once(new_daemon):
     one = new_daemon()
     token = one.token()
