@@ -283,7 +283,7 @@ a_boot_that_takes_too_long_is_ended(void **state)
 	kit = kit_new(&spec);
 	fake_started(kit->sandbox);
 	while (!kit->sandbox->was_asked)
-		uv_run(loop_uv(kit->loop), UV_RUN_ONCE);
+		turn(kit);
 	fake_gone(kit->sandbox, -9);
 	assert_int_equal(kit->reason.code, ERR_TIMEOUT);
 	assert_string_equal(kit->reason.text, "the function was not loaded within 1 ms");
@@ -779,6 +779,8 @@ a_second_head_ends_the_instance(void **state)
 	fake_send(kit->sandbox, FRAME_ANSWER_HEAD, 0, told.call.number, STR("200\n"));
 	turn(kit);
 	assert_true(kit->sandbox->was_asked);
+	fake_gone(kit->sandbox, -9);
+	assert_int_equal(told.reason.code, ERR_ANSWER_INVALID);
 }
 
 static void
