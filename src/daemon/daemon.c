@@ -403,7 +403,8 @@ daemon_open(struct daemon *daemon, struct err *err)
 	return rc;
 }
 
-/* What the store hands back while it closes is still owed to whoever asked. */
+/* What the store hands back while it closes is still owed to whoever asked, and what the spawner
+ * tells of its last sandboxes too: the domain goes behind both. */
 static void
 daemon_done(struct daemon *daemon)
 {
@@ -415,12 +416,12 @@ daemon_done(struct daemon *daemon)
 		loop_run(daemon->loop);
 	}
 	api_free(daemon->api);
-	if (daemon->is_domain_open)
-		domain_free(&daemon->domain);
 	if (daemon->watch)
 		loop_watch_free(daemon->watch);
 	if (daemon->spawner)
 		spawner_free(daemon->spawner);
+	if (daemon->is_domain_open)
+		domain_free(&daemon->domain);
 	loop_free(daemon->loop);
 	listeners_done(&daemon->listeners);
 	free(daemon->roots);

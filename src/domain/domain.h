@@ -78,6 +78,7 @@ void domain_resume(struct domain *domain) ON_LOOP;
  * meters, then calls done(arg). */
 void domain_stop(
 	struct domain *domain, unsigned grace_ms, void (*done)(void *arg), void *arg) ON_LOOP;
+/* After store_close() and spawner_free(), which call back what was asked of them. */
 void domain_free(struct domain *domain);
 
 #endif
