@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/doctor_report.h"
 
+#include <string.h>
+
 #include "base/json.h"
 #include "base/log.h"
 
@@ -10,11 +12,56 @@ static const char *const doctor_groups[] = {
 	[DOCTOR_MECHANISM] = "mechanism",
 };
 
+/* Limits that need no kernel's help: the daemon counts for itself. */
+static const struct doctor_finding doctor_own[] = {
+	{"limit.wall_time", DOCTOR_LIMIT, true, true, "a timer of the daemon for each call"},
+	{"limit.request", DOCTOR_LIMIT, true, true, "the server takes no larger body"},
+	{"limit.answer", DOCTOR_LIMIT, true, true, "the daemon counts what the function sends"},
+	{"limit.log", DOCTOR_LIMIT, true, true, "the daemon counts what the function prints"},
+};
+#define DOCTOR_OWN (sizeof(doctor_own) / sizeof(*doctor_own))
+
+/* The daemon ends the call, but somebody has to measure it. */
+static struct doctor_finding
+doctor_report_cpu_time(const struct doctor_finding *meter)
+{
+	struct doctor_finding finding = {
+		.name = "limit.cpu_time", .group = DOCTOR_LIMIT, .is_there = meter->is_there};
+
+	snprintf(finding.why, sizeof(finding.why), "%s%.120s",
+		meter->is_there ? "the daemon reads " : "not measured: ", meter->why);
+	return finding;
+}
+
+static void
+doctor_report_insert(
+	struct doctor_report *report, size_t at, const struct doctor_finding *findings, size_t n)
+{
+	must(report->n + n <= DOCTOR_REPORT_MAX);
+	memmove(&report->findings[at + n], &report->findings[at],
+		(report->n - at) * sizeof(*findings));
+	memcpy(&report->findings[at], findings, n * sizeof(*findings));
+	report->n += n;
+}
+
 void
 doctor_report_make(struct doctor_report *ret)
 {
+	size_t at = 0;
+
 	ret->n = doctor_examine(ret->findings, DOCTOR_REPORT_MAX);
-	must(ret->n <= DOCTOR_REPORT_MAX);
+	while (at < ret->n && ret->findings[at].group != DOCTOR_MECHANISM)
+		at++;
+	doctor_report_insert(ret, at, doctor_own, DOCTOR_OWN);
+	for (size_t i = 0; i < at; i++) {
+		struct doctor_finding cpu_time;
+
+		if (strcmp(ret->findings[i].name, "meter.cpu") != 0)
+			continue;
+		cpu_time = doctor_report_cpu_time(&ret->findings[i]);
+		doctor_report_insert(ret, at, &cpu_time, 1);
+		break;
+	}
 }
 
 const struct doctor_finding *

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * doctor_report - what sandbox/doctor.h found, for a person, a program, or the log at start.
+ * doctor_report - what sandbox/doctor.h found, and the limits that the daemon itself keeps, for a
+ * person, a program, or the log at start.
  */
 #ifndef MAYFLY_DAEMON_DOCTOR_REPORT_H
 #define MAYFLY_DAEMON_DOCTOR_REPORT_H

@@ -420,12 +420,23 @@ doctor_examine_cgroups(struct doctor_finding *ret, size_t n)
 	return i;
 }
 
-size_t
-doctor_examine(struct doctor_finding *ret, size_t n)
+static size_t
+doctor_examine_group(enum doctor_group group, struct doctor_finding *ret, size_t n)
 {
 	size_t found = 0;
 
 	for (size_t i = 0; i < sizeof(doctor_trials) / sizeof(*doctor_trials) && found < n; i++)
-		doctor_run(&doctor_trials[i], &ret[found++]);
-	return found + doctor_examine_cgroups(ret + found, n - found);
+		if (doctor_trials[i].group == group)
+			doctor_run(&doctor_trials[i], &ret[found++]);
+	return found;
+}
+
+size_t
+doctor_examine(struct doctor_finding *ret, size_t n)
+{
+	size_t found = doctor_examine_group(DOCTOR_PROTECTION, ret, n);
+
+	found += doctor_examine_group(DOCTOR_LIMIT, ret + found, n - found);
+	found += doctor_examine_cgroups(ret + found, n - found);
+	return found + doctor_examine_group(DOCTOR_MECHANISM, ret + found, n - found);
 }

@@ -24,7 +24,7 @@ struct doctor_finding {
 	char why[160];  /* how it is enforced, or why it is not there and what would help */
 };
 
-/* Fills at most n findings, gives their number. */
+/* Fills at most n findings, group by group, gives their number. */
 size_t doctor_examine(struct doctor_finding *ret, size_t n);
 
 #endif
