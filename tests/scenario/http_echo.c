@@ -7,7 +7,8 @@
  *	/stream?n a streamed answer   /slow    answers when told       /cut   breaks its answer off
  *	/large?n  n bytes at once     /refuse  403 before the body     /stats counters
  *
- * Prints "listening <port>" for each listener in the order of the command line.
+ * Prints "listening <port>" for the clear listener, then for the one with TLS. SIGHUP reads the
+ * certificate again, SIGUSR1 is a /release, SIGTERM stops.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -290,6 +291,18 @@ echo_on_usr1(uv_signal_t *usr1, int number)
 	echo_release(usr1->data);
 }
 
+static void ON_LOOP
+echo_on_hup(uv_signal_t *hup, int number)
+{
+	struct echo *echo = hup->data;
+	struct err err = {0};
+
+	if (tls_context_reload(echo->tls, &err) < 0)
+		printf("not reloaded: %s\n", err.text);
+	else
+		puts("reloaded");
+}
+
 static void
 echo_die(const struct err *err)
 {
@@ -372,7 +385,7 @@ main(int argc, char **argv)
 		.arg = &echo,
 	};
 	const char *cert = NULL, *key = NULL, *clear = "127.0.0.1:0", *tls = NULL;
-	uv_signal_t usr1;
+	uv_signal_t usr1, hup;
 	struct err err = {0};
 	int option;
 
@@ -406,9 +419,12 @@ main(int argc, char **argv)
 	}
 	uv_signal_init(loop_uv(echo.loop), &echo.term);
 	uv_signal_init(loop_uv(echo.loop), &usr1);
-	echo.term.data = usr1.data = &echo;
+	uv_signal_init(loop_uv(echo.loop), &hup);
+	echo.term.data = usr1.data = hup.data = &echo;
 	uv_signal_start(&echo.term, echo_on_term, SIGTERM);
 	uv_signal_start(&usr1, echo_on_usr1, SIGUSR1);
+	if (tls)
+		uv_signal_start(&hup, echo_on_hup, SIGHUP);
 	loop_run(echo.loop);
 	http_server_free(echo.server);
 	loop_free(echo.loop);

@@ -7,6 +7,7 @@ POST of a few bytes with 200: MAYFLY_EDGE_URL=http://127.0.0.1:8080/api/org/o/f 
 """
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -22,15 +23,18 @@ BODY_BYTES = 6 * 1024 * 1024
 GET = b'GET %s HTTP/1.1\r\nHost: a\r\n\r\n'
 
 
-@pytest.fixture(scope='module')
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('tls')
+def make_certificate(folder):
     paths = str(folder / 'cert.pem'), str(folder / 'key.pem')
     subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
                     'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj',
                     '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost',
                     '-out', paths[0], '-keyout', paths[1]], check=True, capture_output=True)
     return paths
+
+
+@pytest.fixture(scope='module')
+def certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp('tls'))
 
 
 @pytest.fixture(scope='module')
@@ -301,6 +305,48 @@ def test_a_tls_handshake_has_a_deadline(certificate):
             assert sock.recv(1) == b''
 
 
+# ---- TLS ----
+
+def test_tls_1_1_is_refused_and_1_2_and_1_3_are_spoken(echo):
+    for version, is_spoken in [('1.1', False), ('1.2', True), ('1.3', True)]:
+        done = curl(f'--tlsv{version}', '--tls-max', version, '--ciphers', 'DEFAULT@SECLEVEL=0',
+                    f'https://127.0.0.1:{echo.tls_port}/hello')
+        assert (done.returncode == 0) == is_spoken, f'TLS {version}: {done.stderr}'
+
+
+@pytest.mark.parametrize('offered,chosen', [
+    (('h2', 'http/1.1'), 'h2'), (('http/1.1', 'h2'), 'h2'), (('http/1.1',), 'http/1.1'),
+    (('spdy/3',), None)])
+def test_alpn_prefers_http_2(echo, offered, chosen):
+    with echo.connect(is_tls=True, alpn=offered) as sock:
+        assert sock.selected_alpn_protocol() == chosen
+
+
+def test_a_reload_serves_the_new_certificate_and_keeps_the_old_when_it_is_broken(tmp_path):
+    paths = make_certificate(tmp_path)
+
+    def served():
+        with running.connect(is_tls=True) as sock:
+            return sock.getpeercert(binary_form=True)
+
+    def reload():
+        running.process.send_signal(signal.SIGHUP)
+        return running.process.stdout.readline()
+
+    with Echo(paths) as running, running.connect(is_tls=True) as open_before:
+        first = served()
+        make_certificate(tmp_path)
+        assert reload() == 'reloaded\n'
+        second = served()
+        assert second != first
+        with open(paths[0], 'w', encoding='ascii') as file:
+            file.write('no certificate')
+        assert reload().startswith('not reloaded: reading the certificate ')
+        assert served() == second
+        open_before.sendall(GET % b'/hello')
+        assert Answers(open_before).read().body == b'Hello, world!'
+
+
 # ---- limits ----
 
 def test_bodies_together_have_a_limit():
@@ -377,7 +423,7 @@ def test_a_graceful_stop_lets_the_exchange_in_flight_end():
         assert idle.recv(1) == b''
         with pytest.raises(ConnectionRefusedError):
             running.connect()
-        running.process.send_signal(10)
+        running.process.send_signal(signal.SIGUSR1)
         answers = Answers(busy).read_all()
         assert [answer.body for answer in answers] == [b'late']
         assert answers[0].headers['connection'] == 'close'
@@ -463,7 +509,7 @@ def test_http_2_lets_the_exchange_in_flight_end_at_a_graceful_stop():
         client = subprocess.Popen(['curl', '-s', *options, url + '/slow'], stdout=subprocess.PIPE)
         running.wait_for('waiting', 1)
         running.stop()
-        running.process.send_signal(10)
+        running.process.send_signal(signal.SIGUSR1)
         assert client.communicate(timeout=PATIENCE_S)[0] == b'late'
         assert running.process.wait(PATIENCE_S) == 0
 
