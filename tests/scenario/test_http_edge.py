@@ -84,10 +84,9 @@ def test_the_matrix_is_answered_as_written(edge, row):
         run_row(sock, row, path)
 
 
-@pytest.mark.skipif(bool(EDGE_URL), reason='the URL says whether there is TLS')
 @pytest.mark.parametrize('row', [row for row in ROWS if row[0] in MAIN],
                          ids=[row[0] for row in ROWS if row[0] in MAIN])
-def test_the_main_rows_of_the_matrix_are_answered_alike_through_tls(echo, row):
+def test_the_main_rows_are_answered_alike_through_tls(echo, row):
     with echo.connect(is_tls=True) as sock:
         run_row(sock, row, b'/hello')
 
