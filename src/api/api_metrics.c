@@ -58,12 +58,14 @@ api_metrics_classes(const struct record_counter *counter, void *arg)
 {
 	struct api_metrics *metrics = arg;
 
-	for (int class = 1; class < 6 && api_metrics_sees(metrics, counter->org); class ++) {
-		if (!counter->n_by_class[class])
+	if (!api_metrics_sees(metrics, counter->org))
+		return;
+	for (int hundred = 1; hundred < 6; hundred++) {
+		if (!counter->n_by_class[hundred])
 			continue;
 		api_metrics_labels(&metrics->out, "mayfly_calls_total", counter);
-		buf_printf(&metrics->out, ",class=\"%dxx\"} %llu\n", class,
-			(unsigned long long)counter->n_by_class[class]);
+		buf_printf(&metrics->out, ",class=\"%dxx\"} %llu\n", hundred,
+			(unsigned long long)counter->n_by_class[hundred]);
 	}
 }
 

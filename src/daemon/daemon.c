@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/daemon.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -60,6 +62,17 @@ daemon_raise_files(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+/* When memory runs out, sandboxes go first (sandbox/enclose.c says so of them); the spawner
+ * inherits this. Without the right to it, it stays as it is. */
+static void
+daemon_go_last(void)
+{
+	OWN(fd) int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "-900", 4) != 4)
+		log_debug("daemon.oom_score", "reason=%s", log_q(strerror(errno)));
 }
 
 static int
@@ -439,6 +452,7 @@ daemon_main(const struct config *config)
 	daemon->lock = -1;
 	signal(SIGPIPE, SIG_IGN);
 	daemon_raise_files();
+	daemon_go_last();
 	rc = daemon_begin(daemon, &err);
 	if (rc == 0)
 		rc = daemon_open(daemon, &err);

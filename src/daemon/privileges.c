@@ -59,14 +59,6 @@ privileges_make_folder(const struct privileges *privileges, const char *data_dir
 	return 0;
 }
 
-int
-privileges_give(const struct privileges *privileges, int fd, struct err *err)
-{
-	if (privileges->is_root && fchown(fd, privileges->uid, privileges->gid) < 0)
-		return err_sys(err, "giving a file to %s", privileges->user);
-	return 0;
-}
-
 /* ---- giving up ---- */
 
 static int

@@ -31,9 +31,6 @@ int privileges_find(const char *wanted, struct privileges *ret, struct err *err)
 int privileges_make_folder(
 	const struct privileges *privileges, const char *data_dir, struct err *err);
 
-/* Gives a file of the data folder that root made to the daemon. Absent is fine. */
-int privileges_give(const struct privileges *privileges, int fd, struct err *err);
-
 /* For good; proves afterwards that nothing is left. */
 int privileges_drop(const struct privileges *privileges, struct err *err);
 
