@@ -196,6 +196,23 @@ find_npm(const struct language_scan *scan, const char *place)
 	return take_ptr(&canonical);
 }
 
+/* Debian's node reads a part of its own library from files, by the paths that it was built with,
+ * and does not start without them. */
+static void
+add_node(struct language_words *files, const char *path)
+{
+	static const char *const parts[] = {"/usr/share/nodejs/acorn",
+		"/usr/share/nodejs/acorn-walk", "/usr/share/nodejs/amaro",
+		"/usr/share/nodejs/cjs-module-lexer", "/usr/share/nodejs/minimatch",
+		"/usr/share/nodejs/undici", NULL};
+
+	language_words_add(files, path);
+	if (strncmp(path, "/usr/bin/", strlen("/usr/bin/")) != 0)
+		return;
+	for (size_t i = 0; parts[i]; i++)
+		add_there(files, parts[i]);
+}
+
 static void
 add_node_build(struct language *language, const struct language_scan *scan, const char *npm)
 {
@@ -206,7 +223,7 @@ add_node_build(struct language *language, const struct language_scan *scan, cons
 	struct language_words files = {0};
 	struct root_plan *plan;
 
-	language_words_add(&files, language->path);
+	add_node(&files, language->path);
 	language_words_add(&files, npm);
 	add_tools(scan, &files, tools);
 	add_common(&files);
@@ -245,7 +262,7 @@ on_node(const char *path, const char *place, void *arg)
 	language->file = "index.js";
 	language->memory_floor_mib = 48;
 	language->command = words_of(path, "/runtime/shim.js", NULL, NULL);
-	language_words_add(&files, path);
+	add_node(&files, path);
 	add_common(&files);
 	plan = add_root(name, "", &files);
 	plan->links = links;
