@@ -647,6 +647,72 @@ def test_a_body_above_the_functions_limit_is_413(org):
                            body=b'"' + b'x' * 1000 + b'"').expect(413).code == 'request_too_large'
 
 
+# ---- streamed answers ----
+
+STREAM = '''const { Readable } = require('stream')
+exports.handler = async (event) => {
+  const query = event.queryStringParameters || {}
+  async function * pieces () {
+    for (let i = 0; i < Number(query.n); i++) {
+      if (query.breaks && i === 3) throw new Error('broken off')
+      yield Buffer.alloc(Number(query.size || 10), 97 + i % 26)
+      await new Promise((done) => setTimeout(done, Number(query.ms || 0)))
+    }
+  }
+  return { statusCode: 200, headers: { 'content-type': 'text/plain' }, body: Readable.from(pieces()) }
+}'''
+
+
+def test_a_streamed_answer_arrives_while_it_is_made(org):
+    org.deploy('f', STREAM)
+    started = time.monotonic()
+    connection, response = org.daemon.client().open('GET', f'/api/org/{org.name}/f?n=4&ms=500')
+    assert response.status == 200 and response.getheader('x-call-id')
+    assert response.read(10) == b'a' * 10
+    first = time.monotonic() - started
+    assert response.read() == b'b' * 10 + b'c' * 10 + b'd' * 10
+    assert time.monotonic() - started - first >= 1
+    connection.close()
+
+
+def test_an_answer_that_breaks_off_is_seen_to_break_off(org):
+    org.deploy('f', STREAM)
+    connection, response = org.daemon.client().open('GET', f'/api/org/{org.name}/f?n=9&ms=50&breaks=1')
+    assert response.status == 200
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        response.read()
+    connection.close()
+    record = org.record(response.getheader('x-call-id'))
+    assert record['code'] == 'function_error'
+
+
+def memory_of(daemon):
+    status = open(f'/proc/{daemon.process.pid}/status').read()
+    return int(re.search(r'^VmRSS:\s+(\d+) kB', status, re.M)[1]) << 10
+
+
+def test_a_slow_client_holds_the_function_back_and_not_its_bytes(org):
+    org.deploy('f', STREAM, limits={'answer_bytes': 100 << 20, 'cpu_ms': 60000})
+    before = memory_of(org.daemon)
+    size, n = 1 << 16, 1024
+    connection, response = org.daemon.client().open(
+        'GET', f'/api/org/{org.name}/f?n={n}&size={size}')
+    assert len(response.read(1000)) == 1000
+    time.sleep(1.5)
+    assert memory_of(org.daemon) - before < 16 << 20
+    assert len(response.read()) == n * size - 1000
+    connection.close()
+
+
+def test_a_client_that_leaves_a_stream_ends_its_call(org):
+    org.deploy('f', STREAM)
+    connection, response = org.daemon.client().open('GET', f'/api/org/{org.name}/f?n=1000&ms=50')
+    response.read(10)
+    connection.close()
+    response.close()
+    assert org.record(response.getheader('x-call-id'))['code'] == 'cancelled'
+
+
 # ---- direct calls ----
 
 @pytest.mark.parametrize('event', [None, True, 0, -1.5e10, 'text', [], {}, {'a': [1, {'b': 'é\n'}]}])
