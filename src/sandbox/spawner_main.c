@@ -31,7 +31,7 @@
 #include "sandbox/stage.h"
 #include "sandbox/tree.h"
 
-#define MAIN_SPARES       4   /* seats made ahead */
+#define MAIN_SPARES       8   /* seats made ahead */
 #define MAIN_REMOVALS_MAX 256 /* trees being removed at one time */
 #define MAIN_EVENTS       64
 #define MAIN_RETRY_MS     2 /* between attempts to remove a cgroup */
