@@ -266,8 +266,9 @@ def test_a_client_that_leaves_cancels_its_call(org, daemon):
     mayfly.wait_until(lambda: org.client.get(f'{org.path}/functions/waiter').json()['n_calls'],
                       'the call to run')
     connection.close()
-    calls = mayfly.wait_until(
-        lambda: org.client.get(f'{org.path}/calls?function=waiter').json()['calls'], 'its record')
+    calls = mayfly.wait_until(lambda: [
+        call for call in org.client.get(f'{org.path}/calls?function=waiter').json()['calls']
+        if call.get('state') == 'done'] or None, 'its record')
     assert calls[0]['code'] == 'cancelled'
 
 
