@@ -195,6 +195,15 @@ seat_gather(const int fds[INSIDE_FDS], struct inside_plan *plan, int ret[INSIDE_
 	return n;
 }
 
+void
+seat_take(struct seats *seats, struct seat *seat)
+{
+	must(seat->state == SEAT_SPARE);
+	seat->state = SEAT_TAKEN;
+	seats->n_spare--;
+	list_remove(&seat->link);
+}
+
 int
 seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	const int fds[INSIDE_FDS], struct err *err)
@@ -202,10 +211,7 @@ seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	int there[INSIDE_FDS], rc;
 	size_t n = seat_gather(fds, plan, there);
 
-	must(seat->state == SEAT_SPARE);
-	seat->state = SEAT_TAKEN;
-	seats->n_spare--;
-	list_remove(&seat->link);
+	must(seat->state == SEAT_TAKEN);
 	plan->has_cgroup = seats->cgroups.enforced & CGROUP_HOLDS_PROCESSES;
 	plan->landlock_abi = seats->landlock_abi;
 	plan->filter = seats->filter;
@@ -230,11 +236,17 @@ static void
 seat_read_usage(struct seats *seats, struct seat *seat)
 {
 	int files[CGROUP_FILES];
+	uint64_t n_events;
 
 	seats->cgroups.ops->files(&seats->cgroups, seat->index, files);
 	cgroup_usage(seats->cgroups.ops->kind, files, &seat->usage);
 	for (size_t i = 0; i < CGROUP_FILES; i++)
 		own_fd(&files[i]);
+	/* The event comes before the kernel has chosen whom to kill; who is dead by then is not
+	 * counted as killed. */
+	if (seat->oom >= 0 && seat->usage.n_oom_kills == 0 &&
+		read(seat->oom, &n_events, sizeof(n_events)) == sizeof(n_events))
+		seat->usage.n_oom_kills = 1;
 }
 
 static void

@@ -2,7 +2,7 @@
 /*
  * seat - a place for one sandbox: a process of its own namespaces, its user, its cgroup.
  *
- *	 seat_make()           seat_use(plan)            its pid 1 is dead       cgroup removed
+ *	 seat_make()           seat_take()               its pid 1 is dead       cgroup removed
  *	 FREE ─────▶ SPARE ─────────────▶ TAKEN ─────────────────▶ ENDING ─────────▶ FREE
  *	               └──────────────────── it died before ───────▶
  *
@@ -64,7 +64,10 @@ int seat_open(struct seats *seats, unsigned n, struct err *err);
 /* A new spare, or NULL. ERR_UNAVAILABLE when all seats are in use. */
 struct seat *seat_make(struct seats *seats, struct err *err);
 
-/* Completes the plan, sends it with its descriptors, which are borrowed, and sets the limits. On
+/* It is no spare any more, whatever becomes of it. */
+void seat_take(struct seats *seats, struct seat *seat);
+
+/* For a seat that was taken. Completes the plan, sends it with its descriptors, which are borrowed, and sets the limits. On
  * failure the seat is to be killed. */
 int seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	const int fds[INSIDE_FDS], struct err *err);

@@ -130,26 +130,18 @@ main_watch(int fd, enum main_source source, unsigned index, struct err *err)
 	return 0;
 }
 
+/* A new spare that is watched, or NULL. */
 static struct seat *
-main_watched(struct seat *seat, struct err *err)
+main_make_seat(struct err *err)
 {
-	if (!seat || main_watch(seat->pidfd, MAIN_PID, seat->index, err) < 0 ||
-		main_watch(seat->control, MAIN_CONTROL, seat->index, err) < 0)
-		return NULL;
-	return seat;
-}
+	struct seat *seat = seat_make(&spawner.seats, err);
 
-static struct seat *
-main_get_seat(struct err *err)
-{
-	struct seat *seat = list_first(&spawner.seats.spares, struct seat, link);
-
-	if (seat)
+	if (!seat || (main_watch(seat->pidfd, MAIN_PID, seat->index, err) == 0 &&
+			     main_watch(seat->control, MAIN_CONTROL, seat->index, err) == 0))
 		return seat;
-	seat = seat_make(&spawner.seats, err);
-	if (seat && !main_watched(seat, err))
-		seat_kill(&spawner.seats, seat);
-	return seat;
+	seat_kill(&spawner.seats, seat);
+	seat_died(&spawner.seats, seat);
+	return NULL;
 }
 
 /* Removal of trees. */
@@ -416,12 +408,15 @@ main_on_start(const struct spawner_request *request, const struct spawner_fds *f
 		main_reply_failure(SPAWNER_GONE, request->sandbox, &err);
 		return;
 	}
-	seat = main_get_seat(&err);
+	seat = list_first(&spawner.seats.spares, struct seat, link);
+	if (!seat)
+		seat = main_make_seat(&err);
 	if (!seat) {
 		main_reply_failure(SPAWNER_GONE, request->sandbox, &err);
 		return;
 	}
 	spawner.is_spare_bad = false;
+	seat_take(&spawner.seats, seat);
 	seat->sandbox = request->sandbox;
 	seat->kind = request->kind;
 	memcpy(seat->tree, request->tree, sizeof(seat->tree));
@@ -515,12 +510,9 @@ static void
 main_make_spare(void)
 {
 	struct err err = {0};
-	struct seat *seat = seat_make(&spawner.seats, &err);
 
-	if (seat && main_watched(seat, &err))
+	if (main_make_seat(&err))
 		return;
-	if (seat)
-		seat_kill(&spawner.seats, seat);
 	spawner.is_spare_bad = true;
 	log_warn("spawner.spare_failed", "error=%s", log_q(err.text));
 }
