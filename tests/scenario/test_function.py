@@ -326,3 +326,25 @@ def test_two_orgs_share_names_and_nothing_else(daemon, org):
     other.client.get(f'{org.path}/functions/same').expect(404)
     other.client.delete(f'{org.path}/functions/same').expect(404)
     other.delete()
+
+
+def test_what_is_deleted_under_running_calls_leaves_no_complaint(new_daemon):
+    one = new_daemon()
+    org = one.new_org()
+    for name in ('first', 'second'):
+        org.deploy(name, "exports.handler = () => { console.log('x'); return new Promise("
+                   "(ok) => setTimeout(ok, 700, 'late')); };\n", max_instances=4)
+    answers = []
+    callers = [threading.Thread(target=lambda name=name: answers.append(org.route('GET', name)))
+               for name in ('first', 'second') for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    mayfly.wait_until(lambda: one.metrics()['mayfly_calls_in_flight'] == 8, 'all to run')
+    org.client.delete(f'{org.path}/functions/first').expect(204)
+    org.delete()
+    for caller in callers:
+        caller.join()
+    assert {answer.status for answer in answers} <= {200, 503}, answers
+    time.sleep(2.5)  # the figures of calls are written once a second
+    assert [line for line in one.log().splitlines() if ' warn ' in line and 'unavailable' not in line
+            ] == []
