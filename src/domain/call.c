@@ -144,7 +144,7 @@ call_step_admit(struct call *call, const struct err *refusal, struct err *err)
 	call->watch.on_deadline = call_on_deadline;
 	call->watch.cpu_us = call_watch_cpu;
 	call->watch.on_cpu = call_on_cpu;
-	watchdog_admit(pool_watchdog(call->version->pool), &call->watch, call->admitted_us);
+	watchdog_entry_init(&call->watch);
 	return 0;
 }
 
@@ -182,6 +182,7 @@ call_step_place(struct call *call, struct str head, struct err *err)
 		return 0;
 	}
 	call_go(call, CALL_WAITING);
+	watchdog_wait(pool_watchdog(call->version->pool), &call->watch, call->admitted_us);
 	call->head = str_dup(head);
 	call->head_len = head.len;
 	return 0;
@@ -231,7 +232,8 @@ call_step_run(struct call *call, struct str head)
 	call->sent_us = clock_mono_us();
 	run->call_id = call->id;
 	run->trigger = call->trigger;
-	run->deadline_unix_ms = call->started_ms + call->version->config.limits.timeout_ms;
+	run->deadline_unix_ms = call->started_ms + (call->sent_us - call->admitted_us) / 1000 +
+				call->version->config.limits.timeout_ms;
 	run->head = head;
 	run->body = str_n(call->body, call->body_len);
 	run->on_head = call_on_head;
@@ -367,16 +369,15 @@ static void
 call_on_deadline(struct watchdog_entry *entry)
 {
 	struct call *call = list_owner(entry, struct call, watch);
-	unsigned long long timeout_ms = call->version->config.limits.timeout_ms;
 	struct err err = {0};
 
 	if (call->state == CALL_WAITING)
 		err_set(&err, ERR_TIMEOUT,
-			"no instance of the function had room for the call within its %llu ms",
-			timeout_ms);
+			"no instance of the function had room for the call within %llu ms",
+			(unsigned long long)(clock_mono_us() - call->admitted_us) / 1000);
 	else
 		err_set(&err, ERR_TIMEOUT, "the function did not finish its answer within %llu ms",
-			timeout_ms);
+			(unsigned long long)call->version->config.limits.timeout_ms);
 	call_done(call, &err, STR_NONE);
 }
 

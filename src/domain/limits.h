@@ -19,7 +19,8 @@
 	X(cpu_weight, 100, 1, 1000, "share of the processors under contention, 100 is usual")      \
 	X(cpu_percent, 0, 0, 6400, "hard ceiling of CPU use, 100 is one core, 0 is none")          \
 	X(cpu_ms, 10000, 1, 900000, "CPU time of one call, in milliseconds")                       \
-	X(timeout_ms, 30000, 1, 900000, "wall time of one call, in milliseconds")                  \
+	X(timeout_ms, 30000, 1, 900000,                                                            \
+		"wall time of one call, without the start of its instance, in milliseconds")       \
 	X(processes, 64, 16, 1024, "processes and threads")                                        \
 	X(open_files, 256, 32, 4096, "open files of a process")                                    \
 	X(tmp_mib, 64, 1, 2048, "size of /tmp in MiB")                                             \

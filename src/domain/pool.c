@@ -344,14 +344,29 @@ pool_n_cpus(const struct limits *limits)
 	return allowed > 0 && allowed < (uint64_t)n ? (unsigned)allowed : (unsigned)n;
 }
 
+/* A call may wait as long as an instance may take to start, and as long as it may run. */
+static uint64_t
+pool_wait_ms(const struct pool *pool)
+{
+	uint64_t timeout_ms = pool->version->config.limits.timeout_ms;
+	uint64_t boot_ms = pool->domain->config.boot_ms;
+
+	return timeout_ms > boot_ms ? timeout_ms : boot_ms;
+}
+
 struct watchdog *
 pool_watchdog(struct pool *pool)
 {
 	const struct limits *limits = &pool->version->config.limits;
+	const struct watchdog_limits ours = {
+		.wait_us = pool_wait_ms(pool) * 1000,
+		.deadline_us = limits->timeout_ms * 1000,
+		.cpu_us = limits->cpu_ms * 1000,
+		.n_cpus = pool_n_cpus(limits),
+	};
 
-	if (pool->watchdog.deadline_us == 0)
-		watchdog_limit(&pool->watchdog, limits->timeout_ms * 1000, limits->cpu_ms * 1000,
-			pool_n_cpus(limits));
+	if (pool->watchdog.limits.deadline_us == 0)
+		watchdog_limit(&pool->watchdog, &ours);
 	return &pool->watchdog;
 }
 

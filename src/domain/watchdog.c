@@ -9,25 +9,24 @@ void
 watchdog_init(struct watchdog *watchdog, struct loop *loop)
 {
 	*watchdog = (struct watchdog){.timer = {.loop = loop}};
+	list_init(&watchdog->waits);
 	list_init(&watchdog->deadlines);
 	list_init(&watchdog->runs);
 	list_init(&watchdog->suspects);
 }
 
 void
-watchdog_limit(struct watchdog *watchdog, uint64_t deadline_us, uint64_t cpu_us, unsigned n_cpus)
+watchdog_limit(struct watchdog *watchdog, const struct watchdog_limits *limits)
 {
-	must(deadline_us > 0 && n_cpus > 0);
-	watchdog->deadline_us = deadline_us;
-	watchdog->cpu_us = cpu_us;
-	watchdog->n_cpus = n_cpus;
+	must(limits->wait_us > 0 && limits->deadline_us > 0 && limits->n_cpus > 0);
+	watchdog->limits = *limits;
 }
 
 void
 watchdog_close(struct watchdog *watchdog, void (*closed)(struct loop_timer *timer))
 {
-	must(list_is_empty(&watchdog->deadlines) && list_is_empty(&watchdog->runs) &&
-		list_is_empty(&watchdog->suspects));
+	must(list_is_empty(&watchdog->waits) && list_is_empty(&watchdog->deadlines));
+	must(list_is_empty(&watchdog->runs) && list_is_empty(&watchdog->suspects));
 	loop_timer_close(&watchdog->timer, closed);
 }
 
@@ -47,11 +46,11 @@ watchdog_arm(struct watchdog *watchdog, uint64_t at_us, uint64_t now_us)
 }
 
 static void
-watchdog_tell_deadlines(struct watchdog *watchdog, uint64_t now_us)
+watchdog_tell_deadlines(struct list *entries, uint64_t now_us)
 {
 	struct watchdog_entry *entry;
 
-	while ((entry = list_first(&watchdog->deadlines, struct watchdog_entry, deadline_link))) {
+	while ((entry = list_first(entries, struct watchdog_entry, deadline_link))) {
 		if (entry->deadline_us > now_us)
 			return;
 		list_remove(&entry->deadline_link);
@@ -66,12 +65,12 @@ watchdog_look(struct watchdog *watchdog, struct watchdog_entry *entry, uint64_t 
 	uint64_t used_us = entry->cpu_us(entry);
 	uint64_t rest_us;
 
-	if (used_us > watchdog->cpu_us) {
+	if (used_us > watchdog->limits.cpu_us) {
 		list_remove(&entry->cpu_link);
 		entry->on_cpu(entry);
 		return;
 	}
-	rest_us = (watchdog->cpu_us - used_us) / watchdog->n_cpus;
+	rest_us = (watchdog->limits.cpu_us - used_us) / watchdog->limits.n_cpus;
 	entry->cpu_check_us = now_us + (rest_us > 1000 ? rest_us : 1000);
 }
 
@@ -104,6 +103,9 @@ watchdog_arm_next(struct watchdog *watchdog, uint64_t now_us)
 {
 	struct watchdog_entry *entry;
 
+	entry = list_first(&watchdog->waits, struct watchdog_entry, deadline_link);
+	if (entry)
+		watchdog_arm(watchdog, entry->deadline_us, now_us);
 	entry = list_first(&watchdog->deadlines, struct watchdog_entry, deadline_link);
 	if (entry)
 		watchdog_arm(watchdog, entry->deadline_us, now_us);
@@ -122,7 +124,8 @@ watchdog_on_timer(struct loop_timer *timer)
 
 	thread_on_loop();
 	watchdog->timer_us = 0;
-	watchdog_tell_deadlines(watchdog, now_us);
+	watchdog_tell_deadlines(&watchdog->waits, now_us);
+	watchdog_tell_deadlines(&watchdog->deadlines, now_us);
 	watchdog_tell_cpu(watchdog, now_us);
 	watchdog_arm_next(watchdog, now_us);
 }
@@ -130,19 +133,30 @@ watchdog_on_timer(struct loop_timer *timer)
 /* ---- entries ---- */
 
 void
-watchdog_admit(struct watchdog *watchdog, struct watchdog_entry *entry, uint64_t now_us)
+watchdog_entry_init(struct watchdog_entry *entry)
 {
-	must(watchdog->deadline_us > 0);
+	list_init(&entry->deadline_link);
 	list_init(&entry->cpu_link);
-	entry->deadline_us = now_us + watchdog->deadline_us;
-	list_push_back(&watchdog->deadlines, &entry->deadline_link);
+}
+
+void
+watchdog_wait(struct watchdog *watchdog, struct watchdog_entry *entry, uint64_t now_us)
+{
+	must(watchdog->limits.wait_us > 0);
+	entry->deadline_us = now_us + watchdog->limits.wait_us;
+	list_push_back(&watchdog->waits, &entry->deadline_link);
 	watchdog_arm(watchdog, entry->deadline_us, now_us);
 }
 
 void
 watchdog_run(struct watchdog *watchdog, struct watchdog_entry *entry, uint64_t now_us)
 {
-	entry->cpu_check_us = now_us + watchdog->cpu_us / watchdog->n_cpus;
+	must(watchdog->limits.deadline_us > 0);
+	list_remove(&entry->deadline_link);
+	entry->deadline_us = now_us + watchdog->limits.deadline_us;
+	list_push_back(&watchdog->deadlines, &entry->deadline_link);
+	watchdog_arm(watchdog, entry->deadline_us, now_us);
+	entry->cpu_check_us = now_us + watchdog->limits.cpu_us / watchdog->limits.n_cpus;
 	list_push_back(&watchdog->runs, &entry->cpu_link);
 	watchdog_arm(watchdog, entry->cpu_check_us, now_us);
 }

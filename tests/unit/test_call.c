@@ -464,16 +464,39 @@ static void
 a_deadline_that_passes_while_it_waits_says_so(void **state)
 {
 	OWN(kit) struct kit *kit = kit_new();
+	TOLD(first);
+	TOLD(second);
+
+	kit->version->config.limits.timeout_ms = 60;
+	kit->domain.config.boot_ms = 40;
+	kit->version->config.max_instances = 1;
+	kit->spawner->behaviour = FAKE_HOLDS;
+	start(kit, &first, NULL);
+	kit_wait_ms(kit, 20);
+	kit->spawner->behaviour = FAKE_HANGS_IN_BOOT;
+	start(kit, &second, "body");
+	kit_until(kit, &second.is_over);
+	assert_int_equal(second.reason.code, ERR_TIMEOUT);
+	assert_non_null(strstr(second.reason.text, "no instance"));
+	assert_true(second.figures.queue_us >= 60000);
+	assert_int_equal(second.figures.wall_us, 0);
+	kit_until(kit, &first.is_over);
+	nothing_is_left(kit);
+}
+
+static void
+a_short_time_limit_is_not_lost_to_the_start_of_an_instance(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
 	TOLD(told);
 
-	kit->version->config.limits.timeout_ms = 20;
+	kit->version->config.limits.timeout_ms = 5;
 	kit->spawner->behaviour = FAKE_HANGS_IN_BOOT;
-	start(kit, &told, "body");
-	kit_until(kit, &told.is_over);
-	assert_int_equal(told.reason.code, ERR_TIMEOUT);
-	assert_non_null(strstr(told.reason.text, "no instance"));
-	assert_true(told.figures.queue_us >= 20000);
-	assert_int_equal(told.figures.wall_us, 0);
+	start(kit, &told, NULL);
+	kit_wait_ms(kit, 50);
+	assert_false(told.is_over);
+	call_cancel(told.call);
+	assert_true(told.is_over);
 	nothing_is_left(kit);
 }
 
@@ -696,6 +719,7 @@ UNIT_TESTS(it(a_call_is_answered_measured_and_recorded), it(a_warm_call_is_sent_
 	it(a_waiting_call_can_be_cancelled), it(calls_in_flight_are_listed_the_newest_first),
 	it(a_running_call_can_be_cancelled), it(a_client_that_leaves_cancels_its_call),
 	it(a_call_may_outlive_its_client), it(a_deadline_that_passes_while_it_waits_says_so),
+	it(a_short_time_limit_is_not_lost_to_the_start_of_an_instance),
 	it(a_deadline_that_passes_in_the_function_ends_the_call),
 	it(a_late_answer_is_nobodys_and_harms_no_neighbour),
 	it(cpu_time_over_the_budget_ends_the_call), it(a_flood_is_cut_in_the_record),
