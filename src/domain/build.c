@@ -176,9 +176,12 @@ build_fail(struct build *build, char *reason) ON_LOOP
 	build_settle(build, VERSION_FAILED);
 }
 
+/* What the platform failed in, and what was ready before, stays in the store as it is. */
 static void
 build_fail_err(struct build *build, const struct err *err) ON_LOOP
 {
+	build->version->is_retried =
+		build_is_return(build) || err_blame(err->code) == ERR_BLAME_PLATFORM;
 	build_fail(build, build_reason_text(str_of(err->text)));
 }
 
@@ -191,6 +194,7 @@ build_start(struct version *version)
 	struct build *build = mem_new(sizeof(*build));
 
 	must(!version->build && version->state == VERSION_INITIALIZING);
+	version->is_retried = false;
 	build->queue = domain->builds;
 	build->version = version;
 	build->output = -1;
@@ -443,7 +447,9 @@ build_on_installed(const struct job_end *end, void *arg)
 
 	thread_on_loop();
 	build->job = NULL;
-	if (build->state == BUILD_INSTALLING) {
+	if (build->state == BUILD_INSTALLING && end->failure.code < 0) {
+		build_fail_err(build, &end->failure);
+	} else if (build->state == BUILD_INSTALLING) {
 		build_set_text(&build->version->build_log, build_reason_text(end->printed));
 		reason = build_reason(&build_domain(build)->config, build->plan.manifest, end);
 		if (reason) {

@@ -19,7 +19,7 @@
  *
  * Two lanes bound what goes on at one time: short steps, and installations (config.n_builds). In
  * each the orgs take turns. A crash at any step leaves the version INITIALIZING in the store, and
- * all of it is done again. ON_LOOP.
+ * all of it is done again; so does a failure that is the platform's fault. ON_LOOP.
  */
 #ifndef MAYFLY_DOMAIN_BUILD_H
 #define MAYFLY_DOMAIN_BUILD_H

@@ -28,7 +28,8 @@ escape_step(struct str text)
 char *
 build_reason_text(struct str rest)
 {
-	struct buf text = BUF_INIT;
+	OWN(buf) struct buf text = BUF_INIT;
+	struct str kept;
 
 	buf_room(&text, rest.len + 1);
 	while (rest.len) {
@@ -45,20 +46,21 @@ build_reason_text(struct str rest)
 		}
 		rest = str_n(rest.at + n, rest.len - n);
 	}
-	if (!text.at)
-		return str_dup(STR(""));
-	return buf_take(&text, NULL);
+	kept = buf_str(&text);
+	while (kept.len && strchr(" \t\n", kept.at[kept.len - 1]))
+		kept.len--;
+	while (kept.len && kept.at[0] == '\n')
+		kept = str_n(kept.at + 1, kept.len - 1);
+	return str_dup(kept);
 }
 
-/* The last lines that say something, without line ends behind them. */
+/* The last lines of a text that ends with one that says something. */
 static struct str
 last_lines(struct str text)
 {
 	unsigned n_lines = 0;
 	size_t from;
 
-	while (text.len && strchr(" \t\n", text.at[text.len - 1]))
-		text.len--;
 	for (from = text.len; from > 0; from--) {
 		if (text.at[from - 1] == '\n' && ++n_lines == REASON_LINES)
 			break;
@@ -106,8 +108,6 @@ build_reason(const struct domain_config *config, const char *manifest, const str
 	OWN(mem) char *head = NULL;
 	struct str tail;
 
-	if (end->failure.code < 0)
-		return mem_printf("the build could not be started: %s", end->failure.text);
 	if (end->status == 0 && !end->is_over_deadline)
 		return NULL;
 	head = headline(config, manifest, end, text);

@@ -9,10 +9,11 @@
 #include "domain/job.h"
 
 /* What a program printed as text that may go into JSON: UTF-8, without escape sequences and
- * controls but for tabs and line ends. On the heap. */
+ * controls but for tabs and line ends, and without empty lines at its ends. On the heap. */
 char *build_reason_text(struct str printed);
 
-/* NULL if the installation went well; else a sentence, and the installer's last lines. */
+/* NULL if the installation went well (there was a sandbox for it); else a sentence, and the
+ * installer's last lines. */
 char *build_reason(
 	const struct domain_config *config, const char *manifest, const struct job_end *end);
 

@@ -286,13 +286,6 @@ function_switch(struct function *function, struct version *version)
 		pool_retire(before->pool);
 }
 
-/* What was served already and is only brought back: the store knows it as it is. */
-static bool
-is_brought_back(const struct version *version)
-{
-	return version->ready_ms != 0 && version->state == VERSION_FAILED;
-}
-
 static void
 settled_stored(struct function_change *change) ON_LOOP
 {
@@ -317,7 +310,7 @@ function_settled(struct version *version)
 	} else if (version->state == VERSION_READY && version->pool) {
 		pool_retire(version->pool);
 	}
-	if (!is_brought_back(version)) {
+	if (!version->is_retried) {
 		change = function_change_new(function, version, 0);
 		change->stored = settled_stored;
 		function_change_ask(change);

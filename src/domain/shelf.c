@@ -17,6 +17,7 @@
 #define UNPACK_FILES        64
 #define UNPACK_TMP          (1ull << 20)
 #define UNPACK_REPORT_BYTES (2 * UNPACK_TEXT_MAX + 4096)
+#define REPORT_KEPT_BYTES   2048 /* a longer one is forgotten once it was read */
 
 enum shelf_state { SHELF_UNKNOWN, SHELF_OPENING, SHELF_UNPACKING, SHELF_THERE, SHELF_REMOVING };
 
@@ -143,11 +144,22 @@ shelf_tree_tell(struct shelf_tree *tree, int code, const struct err *err)
 	tree->n_users--;
 }
 
+/* Tenants decide how long reports are, and there is one for every tree. */
+static void
+shelf_tree_forget_report(struct shelf_tree *tree)
+{
+	if (tree->report.len <= REPORT_KEPT_BYTES)
+		return;
+	tree->has_report = false;
+	buf_done(&tree->report);
+}
+
 static void
 shelf_tree_settle(struct shelf_tree *tree, int code, const struct err *err) ON_LOOP
 {
 	tree->state = code < 0 ? SHELF_UNKNOWN : SHELF_THERE;
 	shelf_tree_tell(tree, code, err);
+	shelf_tree_forget_report(tree);
 	if (tree->n_users || tree->domain->is_stopping)
 		return;
 	if (tree->state == SHELF_THERE || tree->state == SHELF_UNKNOWN)

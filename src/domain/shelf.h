@@ -10,8 +10,8 @@
  *
  * A tree is made once, however many ask for it at the same time, and taken from the disk when
  * nobody holds it. The name of a tree says what is in it, so one that is there needs no check.
- * A tree of code has a report (sandbox/unpack.h), which is not kept on disk: a tree that was made
- * in an earlier life of the daemon is unpacked again by whoever needs the report.
+ * A tree of code has a report (sandbox/unpack.h), which is not kept on disk: whoever needs it of a
+ * tree that was made in an earlier life of the daemon unpacks it again.
  * Knows no version. ON_LOOP. Invariant: a tree that is not held is in no state but REMOVING.
  */
 #ifndef MAYFLY_DOMAIN_SHELF_H
@@ -35,7 +35,7 @@ void shelf_hold(struct domain *domain, const char *name) ON_LOOP;
 void shelf_release(struct domain *domain, const char *name) ON_LOOP;
 
 bool shelf_has(const struct domain *domain, const char *name) ON_LOOP;
-/* Lives until the tree is released. */
+/* For who needed it, when the tree is there; not kept for later. */
 struct str shelf_report(const struct domain *domain, const char *name) ON_LOOP;
 
 /* Stands inside its owner. */

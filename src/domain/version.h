@@ -65,7 +65,8 @@ struct version {
 	uint64_t created_ms, ready_ms;
 	struct pool *pool;   /* owned: its instances and waiting calls */
 	struct build *build; /* borrowed: while it is made ready, else NULL */
-	unsigned n_users;    /* calls and builds that hold it; freed at 0 when it was dropped */
+	bool is_retried;  /* FAILED, but not for a fault of its own: the next start tries again */
+	unsigned n_users; /* calls and builds that hold it; freed at 0 when it was dropped */
 	bool is_dropped;
 };
 
