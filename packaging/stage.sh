@@ -19,6 +19,12 @@ mkdir "$bin/.runtimes"
 cp -r runtimes/*/ "$bin/.runtimes/"
 find "$bin/.runtimes" \( -name tests -o -name __pycache__ -o -name meson.build -o -name '*.c' \) \
 	-prune -exec rm -rf {} +
+# Compiled once here and not at each start of an instance, whose root is read-only. Checked by the
+# digest of the source, so another version of it is never taken for this one.
+for python in /usr/bin/python3 /usr/local/bin/python3; do
+	[ ! -x "$python" ] || "$python" -m compileall -q --invalidation-mode checked-hash \
+		"$bin/.runtimes/python"
+done
 rm -rf "$bin/runtimes"
 mv "$bin/.runtimes" "$bin/runtimes"
 install -m 644 src/api/openapi.yaml "$bin/openapi.yaml"

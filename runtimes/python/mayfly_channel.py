@@ -3,10 +3,13 @@
 
 Reads land in one buffer that is used again and again; a frame is handed over as a view into it,
 valid until the next one is asked for. Writes are gathered and leave by one send(2) at flush().
+
+The modules `socket` and `threading` take longer to load than all of this shim; what they stand on
+is enough here.
 """
-import socket
+import _socket
+import _thread
 import struct
-import threading
 
 INIT, READY, FAIL, CALL, ANSWER, ANSWER_HEAD, ANSWER_BODY, ANSWER_END, ERROR, LOG, CANCEL = range(1, 12)
 
@@ -19,9 +22,9 @@ OUT_SIZE = 64 * 1024
 
 class Channel:
     def __init__(self, fd):
-        self.socket = socket.socket(fileno=fd)
+        self.socket = _socket.socket(fileno=fd)
         self.socket.setblocking(True)
-        self.lock = threading.Lock()
+        self.lock = _thread.allocate_lock()
         self.out = []
         self.out_size = 0
 

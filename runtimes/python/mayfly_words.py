@@ -5,7 +5,6 @@ Paths are shown as in the source folder, without frames of this shim or of the i
 OSError that met a limit of the platform has the name of its errno.
 """
 import errno
-import traceback
 
 MAX_MESSAGE = 8 * 1024
 MAX_TRACE = 16 * 1024
@@ -62,6 +61,7 @@ def strip(error, seen):
 
 def trace_of(error):
     try:
+        import traceback  # takes long to load, and most functions never need it
         strip(error, set())
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         return shown("".join(lines))[:MAX_TRACE]
