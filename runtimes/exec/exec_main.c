@@ -464,6 +464,7 @@ main(int argc, char **argv)
 	struct mf_channel channel = {.fd = FRAME_FD};
 	struct mf_frame frame;
 	char path[PATH_MAX + 512];
+	bool is_clear = true;
 
 	signal(SIGPIPE, SIG_IGN);
 	fcntl(FRAME_FD, F_SETFD, FD_CLOEXEC);
@@ -474,9 +475,10 @@ main(int argc, char **argv)
 	}
 	if (chdir(folder) < 0 || !mf_channel_send(&channel, FRAME_READY, 0, 0, NULL, 0))
 		return 1;
-	while (mf_channel_read(&channel, &frame)) {
-		if (frame.head.kind == FRAME_CALL && !serve(&channel, &frame, path))
-			return 1;
+	while (is_clear && mf_channel_read(&channel, &frame)) {
+		if (frame.head.kind == FRAME_CALL)
+			is_clear = serve(&channel, &frame, path);
 	}
-	return 0;
+	mf_bytes_done(&channel.in);
+	return is_clear ? 0 : 1;
 }
