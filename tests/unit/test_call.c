@@ -484,7 +484,7 @@ a_deadline_that_passes_while_it_waits_says_so(void **state)
 	nothing_is_left(kit);
 }
 
-static void
+static void ON_LOOP
 a_short_time_limit_is_not_lost_to_the_start_of_an_instance(void **state)
 {
 	OWN(kit) struct kit *kit = kit_new();
