@@ -83,7 +83,7 @@ api_function_read_code(const json_t *json, struct api_function_wish *ret, struct
 		return rc;
 	if (!!inlined + !!archive + !!digest != 1)
 		return err_field(err, ERR_INVALID, "code",
-			"code must have one of inline, archive and digest");
+			"code must have exactly one of inline, archive and digest");
 	if (filename)
 		memcpy(ret->filename, filename, strlen(filename) + 1);
 	if (!digest)

@@ -32,18 +32,29 @@ json_is_too_deep(struct str text)
 	return false;
 }
 
+/* jansson's own words, but where they speak of its flags. */
+static const char *
+json_fault(const json_error_t *fault)
+{
+	if (json_error_code(fault) == json_error_null_character)
+		return "\\u0000 is not allowed";
+	return fault->text;
+}
+
 int
 json_parse(struct str text, json_t **ret, struct err *err)
 {
 	json_error_t fault;
 	json_t *value;
 
+	if (!str_trim(text).len)
+		return err_set(err, ERR_INVALID, "JSON is needed, there is nothing");
 	if (json_is_too_deep(text))
 		return err_set(err, ERR_INVALID, "JSON: more than %d levels", JSON_MAX_LEVELS);
 	value = json_loadb(text.at ? text.at : "", text.len, JSON_REJECT_DUPLICATES, &fault);
 	if (!value)
 		return err_set(err, ERR_INVALID, "JSON, line %d column %d: %s", fault.line,
-			fault.column, fault.text);
+			fault.column, json_fault(&fault));
 	*ret = value;
 	return 0;
 }

@@ -34,13 +34,13 @@ limits_find(const char *field)
 }
 
 static int
-limits_refuse(const char *path, const struct limits_rule *rule, struct err *err)
+limits_refuse(const char *path, const struct limits_rule *rule, bool is_number, struct err *err)
 {
 	char field[sizeof(err->field)];
 
 	snprintf(field, sizeof(field), "%s%s%s", path, *path ? "." : "", rule->field);
-	return err_field(err, ERR_INVALID, field, "%s must be between %" PRIu64 " and %" PRIu64,
-		field, rule->floor, rule->ceiling);
+	return err_field(err, ERR_INVALID, field, "%s must be %sbetween %" PRIu64 " and %" PRIu64,
+		field, is_number ? "" : "a whole number ", rule->floor, rule->ceiling);
 }
 
 /* A default above a ceiling that came down comes down with it. */
@@ -101,7 +101,7 @@ limits_read_one(const json_t *object, const char *path, const struct limits_rule
 		return 0;
 	if (!json_is_integer(member) || number < 0 || (uint64_t)number < rule->floor ||
 		(uint64_t)number > rule->ceiling)
-		return limits_refuse(path, rule, err);
+		return limits_refuse(path, rule, json_is_integer(member), err);
 	*limits_at(limits, rule) = (uint64_t)number;
 	return 0;
 }

@@ -34,6 +34,20 @@ a_fault_is_told_with_its_line_and_column(void **state)
 }
 
 static void
+a_fault_speaks_to_who_wrote_the_document(void **state)
+{
+	json_t *value = NULL;
+	struct err err = {0};
+
+	assert_int_equal(json_parse(STR_NONE, &value, &err), ERR_INVALID);
+	assert_string_equal(err.text, "JSON is needed, there is nothing");
+	assert_int_equal(json_parse(STR("[\"\\u0000\"]"), &value, &err), ERR_INVALID);
+	assert_non_null(strstr(err.text, "column 9: \\u0000 is not allowed"));
+	assert_null(strstr(err.text, "JSON_ALLOW_NUL"));
+	assert_null(value);
+}
+
+static void
 what_is_not_strict_json_is_refused(void **state)
 {
 	static const char *const bad[] = {"", " ", "{\"a\":1,\"a\":2}", "{'a':1}", "[1,]", "[01]",
@@ -174,7 +188,8 @@ an_unknown_key_is_named(void **state)
 }
 
 UNIT_TESTS(it(a_document_is_read_and_written_again), it(a_fault_is_told_with_its_line_and_column),
-	it(what_is_not_strict_json_is_refused), it(sixty_four_levels_are_the_limit),
-	it(brackets_in_a_string_are_no_levels), it(members_are_read_by_their_type),
-	it(what_is_absent_or_null_leaves_the_default), it(an_error_names_the_field_by_its_path),
-	it(every_wrong_type_is_refused), it(an_unknown_key_is_named))
+	it(a_fault_speaks_to_who_wrote_the_document), it(what_is_not_strict_json_is_refused),
+	it(sixty_four_levels_are_the_limit), it(brackets_in_a_string_are_no_levels),
+	it(members_are_read_by_their_type), it(what_is_absent_or_null_leaves_the_default),
+	it(an_error_names_the_field_by_its_path), it(every_wrong_type_is_refused),
+	it(an_unknown_key_is_named))

@@ -64,8 +64,8 @@ floor_and_ceiling_are_allowed_and_what_is_beyond_is_named(void **state)
 static void
 what_is_no_whole_number_is_refused(void **state)
 {
-	static const char *const texts[] = {"{\"cpu_ms\":\"5\"}", "{\"cpu_ms\":5.5}",
-		"{\"cpu_ms\":-1}", "{\"cpu_ms\":true}", "{\"cpu_ms\":[]}"};
+	static const char *const texts[] = {
+		"{\"cpu_ms\":\"5\"}", "{\"cpu_ms\":5.5}", "{\"cpu_ms\":true}", "{\"cpu_ms\":[]}"};
 	struct limits limits;
 
 	limits_default(&limits);
@@ -74,7 +74,10 @@ what_is_no_whole_number_is_refused(void **state)
 
 		assert_int_equal(read_text(texts[i], &limits, &err), ERR_INVALID);
 		assert_string_equal(err.field, "limits.cpu_ms");
+		assert_string_equal(
+			err.text, "limits.cpu_ms must be a whole number between 1 and 900000");
 	}
+	assert_int_equal(read_text("{\"cpu_ms\":-1}", &limits, NULL), ERR_INVALID);
 }
 
 static void
