@@ -120,6 +120,7 @@ api_routes_find(struct str method, struct str path, const struct api_route **ret
 			api_routes_allow(api_routes[i].method, ret_allow, size);
 			continue;
 		}
+		ret_allow[0] = 0;
 		for (size_t n = 0; n < API_ROUTE_PARAMS; n++)
 			if (!api_routes_decode(raw[n], params[n]))
 				return ERR_NOT_FOUND;
