@@ -69,10 +69,10 @@ enum { FUNCTION_MUST_BE_NEW = 1 };
 
 /* Validates, stores (done after the commit: the version is then durable and `initializing`), and
  * makes it ready in the background. The version is NULL on failure. What is invalid, or in conflict
- * with another function of the org (field "route", field "name" with FUNCTION_MUST_BE_NEW), is told
- * before function_put() returns; a source that is not stored (field "code") after it. Versions
- * become ready in any order, and only one that is newer than all that ever served starts to serve
- * by itself. */
+ * with another function of the org (field "route", field "name" with FUNCTION_MUST_BE_NEW; no field
+ * while 16 versions are under way), is told before function_put() returns; a source that is not
+ * stored (field "code") after it. Versions become ready in any order, and only one that is newer
+ * than all that ever served starts to serve by itself. */
 typedef void function_done_fn(int code, struct function *function, struct version *version,
 	const struct err *err, void *arg);
 void function_put(struct org *org, const struct function_spec *spec, unsigned flags,

@@ -10,6 +10,8 @@
 #include "domain/function_change.h"
 #include "domain/pool.h"
 
+#define UNDER_WAY_MAX 16
+
 static int
 find_language(const struct function_spec *spec, const struct language **ret, struct err *err)
 {
@@ -105,6 +107,21 @@ choose_route(const struct org *org, const struct function *function,
 		return err_field(err, ERR_CONFLICT, "route", "route '%s' belongs to function %s",
 			ret, other->name);
 	return 0;
+}
+
+/* What is under way is bounded for every function: each holds memory, and a place in the queue. */
+static int
+check_under_way(const struct function *function, struct err *err)
+{
+	struct version *version;
+	unsigned n = 0;
+
+	list_each (&function->versions, version, link)
+		n += version->state == VERSION_INITIALIZING;
+	if (n < UNDER_WAY_MAX)
+		return 0;
+	return err_set(
+		err, ERR_CONFLICT, "%s has %u versions that are not ready yet", function->name, n);
 }
 
 static void
@@ -210,6 +227,8 @@ function_put(struct org *org, const struct function_spec *spec, unsigned flags,
 	if (rc >= 0 && function && (flags & FUNCTION_MUST_BE_NEW))
 		rc = err_field(&err, ERR_CONFLICT, "name", "there is a function %s already",
 			function->name);
+	if (rc >= 0 && function)
+		rc = check_under_way(function, &err);
 	if (rc >= 0)
 		rc = choose_route(org, function, spec, route, &err);
 	if (rc < 0) {

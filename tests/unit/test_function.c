@@ -226,6 +226,22 @@ two_puts_at_once_make_two_versions_and_the_newer_serves(void **state)
 	assert_int_equal(kit_count(kit, "SELECT count(*) FROM version"), 2);
 }
 
+static void
+only_so_many_versions_are_under_way(void **state)
+{
+	OWN(kit) struct kit *kit = kit_open();
+	struct function_spec spec = kit_spec(kit, "hello");
+
+	kit->probe.is_held = true;
+	for (unsigned i = 0; i < 16; i++)
+		assert_non_null(kit_put(kit, "hello"));
+	assert_put_refused(kit, &spec, 0, ERR_CONFLICT, "");
+	kit->probe.is_held = false;
+	kit_settle(kit, function_version(kit_function(kit, "hello"), 16));
+	kit_deploy(kit, "hello");
+	assert_int_equal(kit_function(kit, "hello")->active->number, 17);
+}
+
 /* The probe of version 1 is answered after that of version 2. */
 static void
 an_older_version_that_becomes_ready_late_does_not_serve(void **state)
@@ -662,6 +678,7 @@ UNIT_TESTS(it(routes_are_kept_without_slashes_at_their_ends),
 	it(a_function_becomes_ready_and_serves), it(what_a_function_may_not_be_names_its_field),
 	it(a_route_belongs_to_one_function), it(what_must_be_new_is_refused_when_it_is_there),
 	it(two_puts_at_once_make_two_versions_and_the_newer_serves),
+	it(only_so_many_versions_are_under_way),
 	it(an_older_version_that_becomes_ready_late_does_not_serve),
 	it(an_update_serves_only_when_it_is_ready), it(a_failed_update_leaves_what_serves),
 	it(a_first_version_that_fails_leaves_a_failed_function_that_can_be_put_again),
