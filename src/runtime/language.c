@@ -26,7 +26,7 @@ static const char *const common_libraries[] = {"libc.so.6", "libm.so.6", "libdl.
 	"libnss_files.so.2", "libgcc_s.so.1", "libstdc++.so.6", NULL};
 
 static const char *const common_files[] = {"/etc/ssl/certs/ca-certificates.crt",
-	"/etc/ssl/openssl.cnf", "/usr/share/zoneinfo", "/usr/lib/locale/C.utf8", NULL};
+	"/etc/ssl/openssl.cnf", "/usr/lib/locale/C.utf8", NULL};
 
 /* Programs for shell functions, for install scripts, and for bootstraps. */
 static const char *const tools[] = {"sh", "bash", "dash", "cat", "ls", "cp", "mv", "rm", "mkdir",
@@ -273,17 +273,15 @@ on_node(const char *path, const char *place, void *arg)
 		add_node_build(language, scan, npm);
 }
 
-/* The standard library without what only its developers use. */
+/* What is in a folder, without the names that are left out. */
 static void
-add_python_library(struct language_words *files, const char *folder)
+add_folder_but(struct language_words *files, const char *folder, const char *const *left_out)
 {
-	static const char *const left_out[] = {".", "..", "test", "tests", "idlelib", "turtledemo",
-		"ensurepip", "site-packages", "dist-packages", "sitecustomize.py",
-		"EXTERNALLY-MANAGED", NULL};
 	OWN(dir) DIR *stream = opendir(folder);
 	struct dirent *entry;
 
 	while (stream && (entry = readdir(stream))) {
+		/* python's config-3.11-… is for linking with it */
 		bool is_left_out = strncmp(entry->d_name, "config-", 7) == 0;
 
 		for (size_t i = 0; left_out[i] && !is_left_out; i++)
@@ -294,6 +292,27 @@ add_python_library(struct language_words *files, const char *folder)
 
 		add_there(files, path);
 	}
+}
+
+/* The zones once: the other folders have them again, with and without leap seconds. Node brings
+ * its own. */
+static void
+add_zones(struct language_words *files)
+{
+	static const char *const left_out[] = {".", "..", "posix", "right", NULL};
+
+	add_folder_but(files, "/usr/share/zoneinfo", left_out);
+}
+
+/* The standard library without what only its developers use. */
+static void
+add_python_library(struct language_words *files, const char *folder)
+{
+	static const char *const left_out[] = {".", "..", "test", "tests", "idlelib", "turtledemo",
+		"ensurepip", "site-packages", "dist-packages", "sitecustomize.py",
+		"EXTERNALLY-MANAGED", NULL};
+
+	add_folder_but(files, folder, left_out);
 }
 
 static void
@@ -371,6 +390,7 @@ on_python(const char *path, const char *place, void *arg)
 	add_there(&files, dynload);
 	if (!scan->python.n)
 		language_words_add_all(&scan->python, (const char *const *)files.at);
+	add_zones(&files);
 	add_common(&files);
 	plan = add_root(name, "", &files);
 	plan->shim = shim_of("python");
@@ -403,6 +423,7 @@ add_programs(const struct language_scan *scan)
 	add_tools(scan, &files, native_tools);
 	add_perl(&files);
 	language_words_add_all(&files, (const char *const *)scan->python.at);
+	add_zones(&files);
 	add_common(&files);
 	plan = add_root("programs", "", &files);
 	plan->links = python_link(scan);

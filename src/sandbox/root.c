@@ -37,6 +37,7 @@ static const char *const root_texts[][2] = {
 struct root_maker {
 	char *folder; /* owned: <data_dir>/roots */
 	char *pool;   /* owned: <data_dir>/roots/.pool */
+	size_t n_made;
 };
 
 static void
@@ -254,7 +255,6 @@ make_entry(struct root_maker *maker, const char *folder, const struct root_entry
 	return 0;
 }
 
-/* After a power loss a root is as whole as its name says. */
 static int
 sync_folder(const char *path, struct err *err)
 {
@@ -265,12 +265,17 @@ sync_folder(const char *path, struct err *err)
 	return 0;
 }
 
-/* Makes the root aside and renames it: a root that is there is whole. */
-static int
-make_root(
-	struct root_maker *maker, const struct root_files *files, const char *path, struct err *err)
+static char *
+path_aside(const struct root_maker *maker, const struct root *root)
 {
-	OWN(mem) char *aside = mem_printf("%s/.new", maker->folder);
+	return mem_printf("%s/.new-%u", maker->folder, root->index);
+}
+
+static int
+make_root(struct root_maker *maker, const struct root_files *files, const struct root *root,
+	struct err *err)
+{
+	OWN(mem) char *aside = path_aside(maker, root);
 	int rc = path_remove(aside, err);
 
 	if (rc == 0)
@@ -279,10 +284,23 @@ make_root(
 		rc = err_sys(err, "making folder %s", aside);
 	for (size_t i = 0; i < files->n && rc == 0; i++)
 		rc = make_entry(maker, aside, files->entries[i], err);
-	if (rc == 0)
-		rc = sync_folder(aside, err);
-	if (rc == 0 && rename(aside, path) < 0)
-		rc = err_sys(err, "renaming %s to %s", aside, path);
+	maker->n_made++;
+	return rc;
+}
+
+/* What was made aside gets its names when all of it is on disk: a root that is there is whole,
+ * after a power loss too. */
+static int
+name_made(struct root_maker *maker, const struct root *roots, size_t n, struct err *err)
+{
+	int rc = maker->n_made ? sync_folder(maker->folder, err) : 0;
+
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		OWN(mem) char *aside = path_aside(maker, &roots[i]);
+
+		if (access(roots[i].path, F_OK) < 0 && rename(aside, roots[i].path) < 0)
+			rc = err_sys(err, "renaming %s to %s", aside, roots[i].path);
+	}
 	return rc;
 }
 
@@ -310,7 +328,7 @@ prepare_one(
 		return err_set(err, ERR_INVALID, "the path of the data folder is too long");
 	if (access(ret->path, F_OK) == 0)
 		return 0;
-	rc = make_root(maker, &files, ret->path, err);
+	rc = make_root(maker, &files, ret, err);
 	return rc < 0 ? err_wrap(err, rc, "root %s", plan->name) : 0;
 }
 
@@ -370,7 +388,7 @@ int
 root_prepare(const char *data_dir, const struct root_plan *plans, size_t n, struct root *ret,
 	struct err *err)
 {
-	OWN(root_maker) struct root_maker maker = {path_join(data_dir, "roots"), NULL};
+	OWN(root_maker) struct root_maker maker = {path_join(data_dir, "roots"), NULL, 0};
 	int rc;
 
 	maker.pool = path_join(maker.folder, ".pool");
@@ -381,6 +399,8 @@ root_prepare(const char *data_dir, const struct root_plan *plans, size_t n, stru
 		ret[i].index = (unsigned)i;
 		rc = prepare_one(&maker, &plans[i], &ret[i], err);
 	}
+	if (rc == 0)
+		rc = name_made(&maker, ret, n, err);
 	if (rc == 0)
 		rc = remove_outdated(&maker, ret, n, err);
 	if (rc == 0)

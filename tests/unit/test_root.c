@@ -190,7 +190,7 @@ what_a_crash_left_half_made_is_removed(void **state)
 {
 	OWN(host) struct host host = host_new();
 	OWN(mem) char *file = put(&host, "file", "x", 0644);
-	OWN(mem) char *half = path_join(host.data, "roots/.new/code");
+	OWN(mem) char *half = path_join(host.data, "roots/.new-0/code");
 	OWN(mem) char *old = path_join(host.data, "roots/gone-0123456789abcdef/code");
 
 	assert_int_equal(path_make(half, 0755, NULL), 0);
