@@ -36,7 +36,14 @@
 
 OWN_DEFINE(archive, struct archive *, archive_read_free)
 
-enum unpack_kind { UNPACK_UNKNOWN, UNPACK_ZIP, UNPACK_TAR, UNPACK_GZIP, UNPACK_SOURCE };
+enum unpack_kind {
+	UNPACK_UNKNOWN,
+	UNPACK_ZIP,
+	UNPACK_ZIP_OF_NOTHING,
+	UNPACK_TAR,
+	UNPACK_GZIP,
+	UNPACK_SOURCE
+};
 
 struct unpack {
 	int archive; /* descriptor, can be sought in */
@@ -316,8 +323,10 @@ kind_of(const char *head, size_t n)
 
 	if (str_starts(text, STR(UNPACK_SOURCE_MARK)))
 		return UNPACK_SOURCE;
-	if (str_starts(text, STR("PK\3\4")) || str_starts(text, STR("PK\5\6")))
+	if (str_starts(text, STR("PK\3\4")))
 		return UNPACK_ZIP;
+	if (str_starts(text, STR("PK\5\6")))
+		return UNPACK_ZIP_OF_NOTHING;
 	if (str_starts(text, STR("\x1f\x8b")))
 		return UNPACK_GZIP;
 	if (n == HEAD_SIZE && memcmp(head + TAR_MARK_AT, TAR_MARK, strlen(TAR_MARK)) == 0)
@@ -456,6 +465,8 @@ unpack_all(struct unpack *unpack, struct err *err)
 		return unpack_source(unpack, str_n(head, (size_t)n), err);
 	case UNPACK_ZIP:
 		return unpack_archive(unpack, UNPACK_ZIP, err);
+	case UNPACK_ZIP_OF_NOTHING:
+		return 0;
 	case UNPACK_TAR:
 		return unpack_archive(unpack, UNPACK_TAR, err);
 	case UNPACK_GZIP:
