@@ -449,6 +449,8 @@ add_unpack(const struct language_scan *scan)
 	struct root_plan *plan;
 
 	add_library(&files, "libc.so.6");
+	/* Names in archives are UTF-8; libarchive asks the locale. */
+	add_there(&files, "/usr/lib/locale/C.utf8");
 	plan = add_root("unpack", "", &files);
 	plan->links = NULL;
 	plan->programs = words_of(scan->program_unpack, NULL, NULL, NULL);
