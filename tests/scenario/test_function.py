@@ -6,6 +6,8 @@ import threading
 import time
 import zipfile
 
+import pytest
+
 import mayfly
 
 NODE = "exports.handler = async () => '%s';\n"
@@ -348,3 +350,21 @@ def test_what_is_deleted_under_running_calls_leaves_no_complaint(new_daemon):
     time.sleep(2.5)  # the figures of calls are written once a second
     warned = [line for line in one.log().splitlines() if ' warn ' in line]
     assert [line for line in warned if 'unavailable' not in line] == []
+
+
+@pytest.mark.parametrize('files, words', [
+    ({}, 'the code is empty'),
+    ({'x/': ''}, 'the folder x and nothing else'),
+])
+def test_a_zip_without_a_file_says_so(org, files, words):
+    body = {'runtime': 'node', 'code': {'archive': base64.b64encode(zip_of(files)).decode()}}
+    org.client.put(f'{org.path}/functions/hollow', body).expect(201)
+    function = org.settle('hollow')
+    assert function['state'] == 'failed' and words in function['latest']['reason'], function
+
+
+def test_names_in_an_archive_may_have_any_letters(org):
+    source = ("const fs = require('fs');\n"
+              "exports.handler = async () => fs.readFileSync(`${__dirname}/grüß/世界.txt`, 'utf8');\n")
+    org.deploy('letters', zip_of({'index.js': source, 'grüß/世界.txt': 'мир'}))
+    assert org.call('letters').expect(200).json() == 'мир'
