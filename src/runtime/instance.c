@@ -95,7 +95,8 @@ instance_find_reason(
 	*ret = instance->reason;
 	if (exit->failure.code < 0) {
 		*ret = exit->failure;
-		err_wrap(ret, ret->code, "starting the sandbox");
+		if (!instance->is_started)
+			err_wrap(ret, ret->code, "starting the sandbox");
 	} else if (exit->usage.n_oom_kills > instance->n_oom_kills && !instance->was_asked &&
 		   ret->code != ERR_LOG_EXCEEDED) {
 		err_set(ret, ERR_MEMORY_EXCEEDED,
