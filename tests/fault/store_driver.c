@@ -27,6 +27,7 @@
 #include "store/store_db.h"
 
 #define IN_FLIGHT    64
+#define WATCHED      3000 /* numbers whose syncs are watched */
 #define LARGEST_BLOB 300000
 
 static void
@@ -131,6 +132,7 @@ static struct {
 	struct store *store;
 	uint64_t next;
 	bool is_watching_syncs;
+	_Atomic unsigned n_ended; /* writings that ask no more */
 } writer;
 
 static int
@@ -171,8 +173,10 @@ post(struct list *messages, void *arg)
 	fflush(stdout);
 	list_each (messages, message, link) {
 		list_remove(&message->link);
-		if (!writer.is_watching_syncs || writer.next < 3000)
+		if (!writer.is_watching_syncs || writer.next < WATCHED)
 			ask_next(list_owner(message, struct writing, message));
+		else
+			writer.n_ended++;
 	}
 }
 
@@ -221,10 +225,9 @@ watch_syncs(const char *dir)
 
 	writer.is_watching_syncs = true;
 	start_writing(dir, 1);
-	do {
+	while (writer.n_ended < IN_FLIGHT)
 		usleep(20000);
-		store_stats(writer.store, &stats);
-	} while (stats.n_waiting);
+	store_stats(writer.store, &stats);
 	store_close(writer.store);
 	printf("%" PRIu64 " commits\n", stats.n_commits);
 }
