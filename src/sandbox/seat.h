@@ -67,8 +67,8 @@ struct seat *seat_make(struct seats *seats, struct err *err);
 /* It is no spare any more, whatever becomes of it. */
 void seat_take(struct seats *seats, struct seat *seat);
 
-/* For a seat that was taken. Completes the plan, sends it with its descriptors, which are borrowed, and sets the limits. On
- * failure the seat is to be killed. */
+/* For a seat that was taken. Completes the plan, sends it with its descriptors, which are borrowed,
+ * and sets the limits. On failure the seat is to be killed. */
 int seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	const int fds[INSIDE_FDS], struct err *err);
 
