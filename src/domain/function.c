@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "domain/function_change.h"
 #include "domain/pool.h"
+#include "domain/record.h"
 
 /* ---- state ---- */
 
@@ -218,6 +219,8 @@ function_settle(struct function *function)
 		!list_is_empty(&function->versions) || !list_is_empty(&function->dropped))
 		return;
 	list_remove(&function->link);
+	if (!function_find(org, str_of(function->name))) /* there may be a new one of its name */
+		record_forget(org->domain->records, org->name, function->name);
 	free(function);
 	org->n_leaving--;
 	org_settle(org);

@@ -25,6 +25,10 @@ void record_add(struct record_log *log, const struct row_call *row) ON_LOOP;
 /* Meters of a finished call; written to the store once a second and at stop. */
 void record_meter(struct record_log *log, const struct row_call *row, uint64_t memory_mib) ON_LOOP;
 
+/* A function that is gone: its counters go, and what its meter still holds is written, so that
+ * whoever makes new names again and again does not fill the memory. */
+void record_forget(struct record_log *log, const char *org, const char *function) ON_LOOP;
+
 void record_flush(struct record_log *log, void (*done)(void *arg), void *arg) ON_LOOP;
 
 struct record_stats {

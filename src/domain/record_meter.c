@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,8 @@
 #include "domain/record_inside.h"
 
 #define RECORD_HOUR_MS 3600000ull
+#define RECORD_SUM_KEY                                                                             \
+	(sizeof(((struct row_call *)0)->org) + sizeof(((struct row_call *)0)->function))
 
 struct record_meters {
 	struct store_message message;
@@ -20,25 +23,31 @@ static void record_meter_soon(struct record_log *log) ON_LOOP;
 
 /* ---- sums ---- */
 
-static struct record_sum *
-record_sum_get(struct record_log *log, const char *org, const char *function)
+static struct str
+record_sum_key(const char *org, const char *function, char key[static RECORD_SUM_KEY])
 {
-	char key[sizeof(((struct row_call *)0)->org) + sizeof(((struct row_call *)0)->function)];
 	size_t org_size = strlen(org) + 1, function_len = strlen(function);
-	struct str name = str_n(key, org_size + function_len);
-	struct record_sum *sum;
 
 	memcpy(key, org, org_size);
 	memcpy(key + org_size, function, function_len);
-	sum = map_find(&log->sums, name);
+	return str_n(key, org_size + function_len);
+}
+
+static struct record_sum *
+record_sum_get(struct record_log *log, const char *org, const char *function)
+{
+	char key[RECORD_SUM_KEY];
+	struct str name = record_sum_key(org, function, key);
+	struct record_sum *sum = map_find(&log->sums, name);
+
 	if (sum)
 		return sum;
 	sum = mem_new(sizeof(*sum));
 	list_init(&sum->link);
-	memcpy(sum->counter.org, org, org_size);
-	memcpy(sum->counter.function, function, function_len);
-	memcpy(sum->meter.org, org, org_size);
-	memcpy(sum->meter.function, function, function_len);
+	snprintf(sum->counter.org, sizeof(sum->counter.org), "%s", org);
+	snprintf(sum->counter.function, sizeof(sum->counter.function), "%s", function);
+	snprintf(sum->meter.org, sizeof(sum->meter.org), "%s", org);
+	snprintf(sum->meter.function, sizeof(sum->meter.function), "%s", function);
 	map_put(&log->sums, name, sum);
 	return sum;
 }
@@ -83,6 +92,21 @@ record_meter(struct record_log *log, const struct row_call *row, uint64_t memory
 	if (list_is_empty(&sum->link))
 		list_push_back(&log->dirty, &sum->link);
 	record_meter_soon(log);
+}
+
+void
+record_forget(struct record_log *log, const char *org, const char *function)
+{
+	char key[RECORD_SUM_KEY];
+	struct str name = record_sum_key(org, function, key);
+	struct record_sum *sum = map_find(&log->sums, name);
+
+	if (!sum)
+		return;
+	if (!list_is_empty(&sum->link))
+		record_meter_send(log);
+	map_remove(&log->sums, name);
+	free(sum);
 }
 
 void
