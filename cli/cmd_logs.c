@@ -13,9 +13,13 @@ const char cmd_logs_help[] =
 	"With --json each line is a JSON document.\n";
 
 struct logs {
-	struct cli *cli;
+	struct cli *cli;  /* borrowed */
+	const char *past; /* borrowed: path of the lines of finished calls */
 	struct buf line;  /* owned: what is gathered of a line of the stream */
 	struct buf event; /* owned: name of the event at hand */
+	json_t *printed;  /* owned: ids of the calls whose lines were printed, once they were */
+	int code;         /* why the stream was left */
+	struct err *err;  /* borrowed */
 };
 
 static void
@@ -31,14 +35,36 @@ print_line(const struct cli *cli, const json_t *line)
 	fflush(stdout);
 }
 
-static void
-print_lines(const struct cli *cli, const json_t *lines)
+/* Notes the calls in `printed`, where it is given. */
+static int
+print_past(struct cli *cli, const char *path, json_t *printed, struct err *err)
 {
+	OWN(json) json_t *answer = NULL;
+	int rc = cli_ask(cli, "GET", path, NULL, &answer, err);
 	const json_t *line;
 	size_t i;
 
-	json_array_foreach (lines, i, line)
+	if (rc < 0)
+		return rc;
+	json_array_foreach (json_object_get(answer, "lines"), i, line) {
 		print_line(cli, line);
+		if (printed)
+			json_object_set_new(printed, cli_text(line, "call_id"), json_true());
+	}
+	return 0;
+}
+
+/* The stream says something as soon as it follows, so nothing can be missed between the past,
+ * asked for only then, and what comes live; calls that are in both are printed once. */
+static void
+start_with_past(struct logs *logs)
+{
+	struct cli beside = *logs->cli; /* the stream holds the other connection */
+
+	beside.client = NULL;
+	logs->printed = json_object();
+	logs->code = print_past(&beside, logs->past, logs->printed, logs->err);
+	http_client_free(beside.client);
 }
 
 static void
@@ -50,7 +76,7 @@ take_stream_line(struct logs *logs, struct str line)
 	} else if (str_starts(line, STR("data:")) && str_eq(buf_str(&logs->event), STR("line"))) {
 		OWN(json) json_t *document = json_loadb(line.at + 5, line.len - 5, 0, NULL);
 
-		if (document)
+		if (document && !json_object_get(logs->printed, cli_text(document, "call_id")))
 			print_line(logs->cli, document);
 	}
 }
@@ -60,6 +86,8 @@ on_bytes(struct str bytes, void *arg)
 {
 	struct logs *logs = arg;
 
+	if (!logs->printed)
+		start_with_past(logs);
 	buf_add_str(&logs->line, bytes);
 	struct str rest = buf_str(&logs->line);
 
@@ -69,13 +97,14 @@ on_bytes(struct str bytes, void *arg)
 		take_stream_line(logs, line);
 	}
 	buf_eat(&logs->line, logs->line.len - rest.len);
-	return !ferror(stdout);
+	return logs->code == 0 && !ferror(stdout);
 }
 
 static int
-follow(struct cli *cli, const char *function, struct err *err)
+follow(struct cli *cli, const char *function, const char *past, struct err *err)
 {
-	struct logs logs = {.cli = cli, .line = BUF_INIT, .event = BUF_INIT};
+	struct logs logs = {
+		.cli = cli, .past = past, .line = BUF_INIT, .event = BUF_INIT, .err = err};
 	OWN(buf) struct buf error_body = BUF_INIT;
 	OWN(mem)
 	char *path = cli_path("/v1/orgs/%s/functions/%s/logs?follow=true", cli->org, function);
@@ -88,18 +117,8 @@ follow(struct cli *cli, const char *function, struct err *err)
 		rc = cli_error(status, buf_str(&error_body), err);
 	buf_done(&logs.line);
 	buf_done(&logs.event);
-	return rc;
-}
-
-static int
-print_past(struct cli *cli, const char *path, struct err *err)
-{
-	OWN(json) json_t *answer = NULL;
-	int rc = cli_ask(cli, "GET", path, NULL, &answer, err);
-
-	if (rc == 0)
-		print_lines(cli, json_object_get(answer, "lines"));
-	return rc;
+	json_decref(logs.printed);
+	return logs.code < 0 ? logs.code : rc;
 }
 
 int
@@ -131,6 +150,6 @@ cmd_logs(struct cli *cli, int argc, char **argv, struct err *err)
 		call ? cli_path("/v1/orgs/%s/calls/%s/logs", cli->org, call)
 		     : cli_path("/v1/orgs/%s/functions/%s/logs?n=%s", cli->org, argv[optind], n);
 
-	rc = print_past(cli, path, err);
-	return rc == 0 && is_following && !call ? follow(cli, argv[optind], err) : rc;
+	return is_following && !call ? follow(cli, argv[optind], path, err)
+				     : print_past(cli, path, NULL, err);
 }
