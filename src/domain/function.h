@@ -119,7 +119,7 @@ void function_settled(struct version *version) ON_LOOP;
 void function_leave(struct function *function) ON_LOOP;
 
 /* Frees a deleted function that has no version left. */
-void function_settle(struct function *function);
+void function_settle(struct function *function) ON_LOOP;
 /* With all its versions, at the end of the process. */
 void function_free(struct function *function);
 
