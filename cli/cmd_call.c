@@ -160,6 +160,14 @@ number_of(const json_t *object, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(object, key));
 }
 
+/* A figure that the machine could not measure is null in the record. */
+static const char *
+figure_of(const json_t *record, const char *key, const char *(*print)(uint64_t))
+{
+	return json_is_integer(json_object_get(record, key)) ? print(number_of(record, key))
+							     : "not measured";
+}
+
 static bool
 is_done(const json_t *call)
 {
@@ -173,9 +181,9 @@ print_figures(const json_t *record, FILE *out)
 		cli_text(record, "code"), cli_text(record, "status"), cli_text(record, "version"),
 		json_is_true(json_object_get(record, "cold")) ? "cold" : "warm");
 	fprintf(out, "wall %s, CPU %s, waited %s, peak memory %s, in %s, out %s\n",
-		cli_micros(number_of(record, "wall_us")), cli_micros(number_of(record, "cpu_us")),
+		cli_micros(number_of(record, "wall_us")), figure_of(record, "cpu_us", cli_micros),
 		cli_micros(number_of(record, "queue_us")),
-		cli_bytes(number_of(record, "memory_peak_bytes")),
+		figure_of(record, "memory_peak_bytes", cli_bytes),
 		cli_bytes(number_of(record, "bytes_in")),
 		cli_bytes(number_of(record, "bytes_out")));
 }
@@ -282,7 +290,7 @@ print_calls(const json_t *calls)
 			cli_text(call, "version"), cli_text(call, is_done(call) ? "code" : "state"),
 			cli_text(call, "status"),
 			is_done(call) ? cli_micros(number_of(call, "wall_us")) : "",
-			is_done(call) ? cli_micros(number_of(call, "cpu_us")) : "",
+			is_done(call) ? figure_of(call, "cpu_us", cli_micros) : "",
 			cli_ago(cli_text(call, "started_at"))};
 
 		cli_table_add(table, cells);

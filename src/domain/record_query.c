@@ -36,6 +36,14 @@ record_json_log(const char *log)
 	return lines;
 }
 
+/* Where no cgroup could be made nothing was measured, and that is not zero: whatever ran and was
+ * measured used some memory and some time. */
+static json_t *
+record_json_measured(const struct row_call *row, uint64_t figure)
+{
+	return row->wall_us > 0 && figure == 0 ? json_null() : json_integer((json_int_t)figure);
+}
+
 json_t *
 record_json(const struct row_call *row, bool is_with_log)
 {
@@ -53,9 +61,9 @@ record_json(const struct row_call *row, bool is_with_log)
 			row->function);
 	json_object_set_new(json, "queue_us", json_integer((json_int_t)row->queue_us));
 	json_object_set_new(json, "wall_us", json_integer((json_int_t)row->wall_us));
-	json_object_set_new(json, "cpu_us", json_integer((json_int_t)row->cpu_us));
+	json_object_set_new(json, "cpu_us", record_json_measured(row, row->cpu_us));
 	json_object_set_new(
-		json, "memory_peak_bytes", json_integer((json_int_t)row->memory_peak_bytes));
+		json, "memory_peak_bytes", record_json_measured(row, row->memory_peak_bytes));
 	json_object_set_new(json, "bytes_in", json_integer((json_int_t)row->bytes_in));
 	json_object_set_new(json, "bytes_out", json_integer((json_int_t)row->bytes_out));
 	json_object_set_new(json, "cold", json_boolean(row->is_cold));

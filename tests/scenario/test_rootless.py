@@ -58,6 +58,13 @@ def test_a_tenant_is_no_more_than_that_user_and_sees_nobody_else(org):
     assert 'CapEff:\t0000000000000000' in status and 'Seccomp:\t2' in status
 
 
+def test_what_cannot_be_measured_is_not_said_to_be_zero(org):
+    org.deploy('plain', "exports.handler = async () => 'done';\n")
+    record = org.record(org.call('plain').expect(200).call_id)
+    assert record['cpu_us'] is None and record['memory_peak_bytes'] is None, record
+    assert record['wall_us'] > 0
+
+
 def test_wall_time_and_the_number_of_processes_are_held(org):
     org.deploy('spin', 'exports.handler = () => { for (;;); };', limits={'timeout_ms': 500})
     assert org.call('spin').expect(504).code == 'timeout'
