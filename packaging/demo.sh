@@ -16,7 +16,8 @@ pid_file=$data/demo.pid
 is_ready() { curl -fsS -o /dev/null "$MAYFLY_URL/readyz" 2>/dev/null; }
 
 is_ours() { # the pid file may be older than the process that has its number now
-	[ -f "$pid_file" ] && [ "$(readlink "/proc/$(cat "$pid_file")/exe" 2>/dev/null)" = "$bin/mayfly-daemon" ]
+	[ -f "$pid_file" ] && tr '\0' ' ' 2>/dev/null <"/proc/$(cat "$pid_file")/cmdline" |
+		grep -qF -- "mayfly-daemon --data-dir $data "
 }
 
 stop() {
