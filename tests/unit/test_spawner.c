@@ -420,11 +420,14 @@ settled(void)
 {
 	struct kit_census now = kit_count(&kit), last;
 
-	do {
+	/* Spares are made when there is nothing else to do: on a busy machine with pauses. */
+	for (int n_same = 0; n_same < 20; n_same++) {
 		last = now;
 		kit_turn(&kit, 50);
 		now = kit_count(&kit);
-	} while (memcmp(&now, &last, sizeof(now)) != 0);
+		if (memcmp(&now, &last, sizeof(now)) != 0)
+			n_same = 0;
+	}
 	return now;
 }
 
