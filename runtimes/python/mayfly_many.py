@@ -110,11 +110,12 @@ def end_process(ending):
 
 
 def serve_threads(channel, handler, concurrency):
-    """Each call on one of at most `concurrency` threads, started when they are needed."""
+    """Each call on one of at most `concurrency` threads, started when they are needed. Where the
+    function's process limit allows no more, calls wait for the threads that there are."""
     work = queue.SimpleQueue()
     calls = {}
     idle = threading.Semaphore(0)
-    n_threads = 0
+    n_threads, most = 0, concurrency
 
     def loop():
         while True:
@@ -127,10 +128,17 @@ def serve_threads(channel, handler, concurrency):
         if kind == channel_of.CALL:
             call = calls[number] = Call(channel, number)
             work.put((call, bytes(view)))
-            if not idle.acquire(blocking=False) and n_threads < concurrency:
+            if idle.acquire(blocking=False) or n_threads >= most:
+                continue
+            try:
                 threading.Thread(target=loop, daemon=True).start()
-                n_threads += 1
-                idle.acquire()
+            except RuntimeError:  # the interpreter's word for EAGAIN
+                if n_threads == 0:
+                    raise
+                most = n_threads
+                continue
+            n_threads += 1
+            idle.acquire()
         elif kind == channel_of.CANCEL and number in calls:
             calls[number].is_cancelled = True
 

@@ -354,8 +354,9 @@ pool_wait_ms(const struct pool *pool)
 	return timeout_ms > boot_ms ? timeout_ms : boot_ms;
 }
 
-struct watchdog *
-pool_watchdog(struct pool *pool)
+/* Once for a pool, whose version does not change: counting processors opens a file. */
+static void
+pool_set_watchdog(struct pool *pool)
 {
 	const struct limits *limits = &pool->version->config.limits;
 	const struct watchdog_limits ours = {
@@ -365,8 +366,14 @@ pool_watchdog(struct pool *pool)
 		.n_cpus = pool_n_cpus(limits),
 	};
 
+	watchdog_limit(&pool->watchdog, &ours);
+}
+
+struct watchdog *
+pool_watchdog(struct pool *pool)
+{
 	if (pool->watchdog.limits.deadline_us == 0)
-		watchdog_limit(&pool->watchdog, &ours);
+		pool_set_watchdog(pool);
 	return &pool->watchdog;
 }
 

@@ -370,3 +370,17 @@ def test_errors_of_the_function_are_not_taken_for_limits(org):
     assert answer.code == 'function_error'
     assert 'TypeError: no good' in answer.json()['message']
     assert json.loads(answer.body)['call_id'] == answer.call_id
+
+
+def test_more_calls_at_once_than_processes_wait_for_one_another(daemon, org):
+    org.deploy('many', 'import time\ndef handler(event, context):\n    time.sleep(0.05)\n'
+               '    return "served"\n', 'python', concurrency=64, max_instances=1,
+               limits={'processes': 32})
+    answers = []
+    callers = [threading.Thread(target=lambda: answers.append(org.route('GET', 'many')))
+               for _ in range(64)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert [answer.text for answer in answers] == ['served'] * 64
