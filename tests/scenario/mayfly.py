@@ -236,10 +236,11 @@ class Daemon:
     `prefix` is a command that starts it (setpriv …); with `user`, a number, it runs without root.
     """
 
-    def __init__(self, *args, env=None, data_dir=None, config='', prefix=(), user=None):
+    def __init__(self, *args, env=None, data_dir=None, config='', prefix=(), user=None,
+                 log_level='debug'):
         self.number = next(_numbers)
         self.tag = f'mayfly-test-{os.getpid()}-{self.number:04d}'
-        self.args, self.env = list(args), dict(env or {})
+        self.args, self.env, self.log_level = list(args), dict(env or {}), log_level
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f'{self.tag}-', dir='/tmp'))
         self.folder.chmod(0o755)
         self.data_dir = pathlib.Path(data_dir) if data_dir else self.folder / 'data'
@@ -264,12 +265,12 @@ class Daemon:
         self.close()
 
     def command(self):
-        """The command line; what a test gives comes last and wins."""
+        """The command line."""
         uid_base = 200000 + 10000 * (self.number % 200)
         return [*self.prefix, str(self.bin / 'mayfly-daemon'), '--config', str(self.config),
                 '--data-dir', str(self.data_dir), '--listen', '127.0.0.1:0',
                 '--cgroup-parent', self.tag, '--uid-base', str(uid_base),
-                '--log-level', 'debug', *self.args]
+                '--log-level', self.log_level, *self.args]
 
     def spawn(self, *more, **kwargs):
         """Starts the program without waiting; gives (process, read end of the ready pipe)."""
