@@ -4,6 +4,8 @@
 Each attempt runs as a real function and reports what it got; what it must get is said beside it.
 The walls themselves are proved from inside by tests/unit/test_sandbox.c.
 """
+import http.client
+
 import pytest
 
 PREFACE = """
@@ -135,6 +137,28 @@ def test_a_setuid_program_gives_nothing(org):
     assert got['no new privileges'] == '1', got
 
 
+FIRST_CALL = 1 << 10  # number of the first call on a channel; an answer by hand proves it below
+
+
+def liar(attempt):
+    return f"""
+import os, struct, time
+EVIL = b'200\\nset-cookie: a\\r\\nx-call-id: forged\\n'
+FIRST = {FIRST_CALL}
+HEAD, WHOLE = b'200\\na:b\\n', struct.pack('<I', 4) + b'200\\n' + b'body'
+
+def lie(*frames):
+    for kind, payload in zip(frames[::2], frames[1::2]):
+        os.write(3, struct.pack('<IBBHQ', len(payload), kind, 0, 0, FIRST) + payload)
+
+def handler(event, context):
+    if event and event.get('lie'):
+        {attempt}
+        time.sleep(0.5)
+    return 'honest'
+"""
+
+
 HOSTILE_FRAMES = {
     'rubbish': "os.write(3, b'\\xff' * 64)",
     'a huge size': "os.write(3, struct.pack('<IBBHQ', 0xffffffff, 5, 0, 0, 1))",
@@ -144,26 +168,43 @@ HOSTILE_FRAMES = {
     'an evil head': "os.write(3, struct.pack('<IBBHQ', 4 + len(EVIL), 5, 0, 0, 1) + "
                     "struct.pack('<I', len(EVIL)) + EVIL)",
     'a closed channel': 'os.close(3)',
+    'two heads': 'lie(6, HEAD, 6, HEAD)',
+    'a body before its head': "lie(7, b'x')",
+    'an end before its head': "lie(8, b'')",
+    'an answer twice': 'lie(5, WHOLE, 5, WHOLE)',
+    'an error behind a head': "lie(6, HEAD, 9, b'A\\0b\\0c')",
+    'an answer behind a head': 'lie(6, HEAD, 5, WHOLE)',
+    'an end twice': "lie(6, HEAD, 8, b'', 8, b'')",
+    'an error without its parts': "lie(9, b'')",
+    'a head of another size than said': "lie(5, struct.pack('<I', 500) + b'200')",
+    'an empty answer': "lie(5, b'')",
+    'an end with a body': "lie(6, HEAD, 8, b'x')",
+    'a failure while it runs': "lie(3, b'')",
+    'a log of nobody': "os.write(3, struct.pack('<IBBHQ', 1, 10, 1, 0, 999) + b'x')",
+    'a log on a third stream': "lie(10, b'x')",
+    'frames of the daemon': "lie(4, b'x' * 80, 1, b'A=b', 11, b'')",
+    'many headers': "lie(6, b'200\\n' + b'a:b\\n' * 200)",
+    'a status of 000': "lie(6, b'000\\n')",
+    'a status of 101': "lie(6, b'101\\n')",
 }
 
 
 @pytest.mark.parametrize('what', HOSTILE_FRAMES)
 def test_lies_on_the_channel_end_the_instance_and_nothing_else(daemon, org, what):
-    source = f"""
-import os, struct, time
-EVIL = b'200\\nset-cookie: a\\r\\nx-call-id: forged\\n'
-def handler(event, context):
-    if event and event.get('lie'):
-        {HOSTILE_FRAMES[what]}
-        time.sleep(0.5)
-    return 'honest'
-"""
-    org.deploy('liar', source, 'python', limits={'timeout_ms': 5000})
-    answer = org.call('liar', {'lie': True})
-    assert answer.status in (200, 502, 503, 504), answer
-    assert 'forged' not in str(answer.header_list)
+    org.deploy('liar', liar(HOSTILE_FRAMES[what]), 'python', limits={'timeout_ms': 5000})
+    try:
+        answer = org.call('liar', {'lie': True})
+        assert answer.status in (200, 502, 503, 504), answer
+        assert 'forged' not in str(answer.header_list)
+    except http.client.IncompleteRead:
+        org.client.close()  # the head was out: the answer is cut, so that the caller can tell
     assert org.call('liar', {}).expect(200).json() == 'honest'
     assert daemon.process.poll() is None
+
+
+def test_an_honest_answer_by_hand_reaches_the_caller(org):
+    org.deploy('hand', liar('lie(5, WHOLE)'), 'python')
+    assert org.call('hand', {'lie': True}).expect(200).text == 'body'
 
 
 def test_headers_that_a_function_may_not_say_do_not_get_out(org):
