@@ -25,7 +25,7 @@ WAIVERS = {
 # A room includes rooms on lower floors, and itself.
 FLOORS = {
     'base': 0,
-    'net': 1, 'store': 1, 'sandbox': 1,
+    'net': 1, 'store': 1, 'sandbox': 1, 'keeper': 1,
     'bus': 2, 'runtime': 2,
     'domain': 3,
     'api': 4, 'connect': 4, 'console': 4,
@@ -35,7 +35,7 @@ FLOORS = {
 GUESTS = {
     'cli': {'base', 'net'},
     'bench': {'base', 'net', 'sandbox', 'store'},
-    'runtimes': {'base', 'runtime'},
+    'runtimes': {'base', 'runtime', 'sandbox'},
     'include': set(),
 }
 # What a call is: where it may stand. A path that ends with / is a folder.

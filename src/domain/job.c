@@ -186,9 +186,10 @@ job_on_deadline(struct loop_timer *timer)
 /* ---- start ---- */
 
 static void
-job_on_started(struct sandbox *sandbox, int listener, void *arg)
+job_on_started(struct sandbox *sandbox, const struct sandbox_started *started, void *arg)
 {
 	struct job *job = arg;
+	int listener = started->listener;
 	struct err err = {0};
 
 	thread_on_loop();

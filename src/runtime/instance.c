@@ -176,12 +176,12 @@ instance_be_ready(struct instance *instance)
 }
 
 static void
-instance_on_started(struct sandbox *sandbox, int listener, void *arg)
+instance_on_started(struct sandbox *sandbox, const struct sandbox_started *started, void *arg)
 {
 	struct instance *instance = arg;
 
 	thread_on_loop();
-	must(listener < 0);
+	must(started->listener < 0);
 	instance->is_started = true;
 	instance_be_ready(instance);
 }

@@ -28,7 +28,8 @@ struct sandbox {
 	bool is_started, was_asked;
 	enum cgroup_kind cgroup;
 	int files[CGROUP_FILES]; /* owned, -1 where there is none */
-	void (*on_started)(struct sandbox *sandbox, int listener, void *arg);
+	void (*on_started)(
+		struct sandbox *sandbox, const struct sandbox_started *started, void *arg);
 	void (*on_gone)(struct sandbox *sandbox, const struct sandbox_exit *exit, void *arg);
 	void *arg; /* borrowed */
 };
@@ -234,6 +235,10 @@ spawner_ask(struct spawner *spawner, const struct sandbox_request *request, stru
 		.kind = request->kind,
 		.root = request->root->index,
 		.has_output = request->output >= 0,
+		.wants_template = request->wants_template,
+		.wants_keeper = request->wants_keeper,
+		.has_egress = request->has_egress,
+		.n_egress_ports = request->n_egress_ports,
 		.limits = request->limits,
 	};
 	int fds[] = {request->channel, request->stdout_fd, request->stderr_fd, request->output};
@@ -245,6 +250,7 @@ spawner_ask(struct spawner *spawner, const struct sandbox_request *request, stru
 	if (!sandbox)
 		return err_set(err, ERR_UNAVAILABLE, "all %u sandboxes are in use", spawner->n);
 	message.sandbox = sandbox->number;
+	memcpy(message.egress_ports, request->egress_ports, sizeof(message.egress_ports));
 	snprintf(message.tree, sizeof(message.tree), "%.64s", request->tree);
 	snprintf(message.deps, sizeof(message.deps), "%.64s", request->deps);
 	*ret = sandbox;
@@ -308,12 +314,18 @@ spawner_end_sandbox(struct spawner *spawner, struct sandbox *sandbox, struct san
 	free(sandbox);
 }
 
+static int
+spawner_take_fd(struct spawner_fds *fds, size_t *next, bool is_there)
+{
+	return is_there && *next < fds->n ? take_fd(&fds->at[(*next)++]) : -1;
+}
+
 static void
 spawner_on_started(
 	struct sandbox *sandbox, const struct spawner_reply *reply, struct spawner_fds *fds)
 {
+	struct sandbox_started started = {.is_forked = reply->is_forked};
 	size_t next = 0;
-	int listener = -1;
 
 	sandbox->cgroup = (enum cgroup_kind)reply->cgroup;
 	sandbox->is_started = true;
@@ -321,9 +333,14 @@ spawner_on_started(
 		if ((reply->has_file & (1u << i)) && next < fds->n)
 			sandbox->files[i] = take_fd(&fds->at[next++]);
 	}
-	if (reply->has_listener && next < fds->n)
-		listener = take_fd(&fds->at[next]);
-	sandbox->on_started(sandbox, listener, sandbox->arg);
+	started.keeper = spawner_take_fd(fds, &next, reply->has_keeper);
+	started.listener = spawner_take_fd(fds, &next, reply->has_listener);
+	started.dns_udp = spawner_take_fd(fds, &next, reply->has_dns);
+	started.dns_tcp = spawner_take_fd(fds, &next, reply->has_dns);
+	for (size_t i = 0; i < SANDBOX_EGRESS_PORTS_MAX; i++)
+		started.egress[i] = spawner_take_fd(fds, &next, i < reply->n_egress);
+	started.n_egress = reply->n_egress;
+	sandbox->on_started(sandbox, &started, sandbox->arg);
 }
 
 static void

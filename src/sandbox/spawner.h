@@ -43,6 +43,8 @@ struct sandbox_limits {
 	uint32_t unpacked_entries; /* SANDBOX_UNPACK: files and folders; 0 for the default 50000 */
 };
 
+enum { SANDBOX_EGRESS_PORTS_MAX = 16 };
+
 struct sandbox_usage {
 	uint64_t cpu_us;
 	uint64_t memory_peak_bytes;
@@ -58,6 +60,23 @@ struct sandbox_exit {
 	struct sandbox_usage usage;
 };
 
+/* What comes with the start; every descriptor is the receiver's, -1 where there is none. */
+struct sandbox_started {
+	bool is_forked;       /* from the template of its root, else booted */
+	int keeper;           /* to mayfly-keeper, which watches this sandbox */
+	int listener;         /* BUILD: listening on 127.0.0.1:3128 inside */
+	int dns_udp, dns_tcp; /* EGRESS: port 53 of every address, inside */
+	unsigned n_egress;
+	int egress[SANDBOX_EGRESS_PORTS_MAX]; /* EGRESS: the first n_egress: listening on
+						 egress_ports[i] of every address, inside */
+};
+
+#define SANDBOX_STARTED_PLAIN                                                                      \
+	(struct sandbox_started)                                                                   \
+	{                                                                                          \
+		.keeper = -1, .listener = -1, .dns_udp = -1, .dns_tcp = -1, .egress = { 0 }        \
+	}
+
 struct spawner; /* the connection */
 struct sandbox; /* the daemon's view of one sandbox, owned by who asked until on_gone */
 
@@ -71,9 +90,18 @@ struct sandbox_request {
 	int stdout_fd; /* borrowed: becomes fd 1 */
 	int stderr_fd; /* borrowed: becomes fd 2 */
 	int output; /* borrowed: becomes fd 4 (BUILD: the packed result goes there), -1 for none */
-	/* All ON_LOOP. `listener` (BUILD: the socket listening on 127.0.0.1:3128 inside, ownership
-	 * moves; else -1). */
-	void (*on_started)(struct sandbox *sandbox, int listener, void *arg);
+	/* INSTANCE: fork it from the template of its root where there is one that is ready, else
+	 * boot it: the INIT frame is the same. */
+	bool wants_template;
+	bool wants_keeper; /* INSTANCE: start mayfly-keeper beside it (keeper/keeper.h) */
+	/* INSTANCE: every address leads to listeners on these TCP ports and to DNS on port 53;
+	 * 0 and false for a sandbox without a network. */
+	bool has_egress;
+	uint16_t egress_ports[SANDBOX_EGRESS_PORTS_MAX]; /* 1 to 65535 but 53, no two alike */
+	unsigned n_egress_ports;
+	/* All ON_LOOP. Takes over the descriptors of `started`. */
+	void (*on_started)(
+		struct sandbox *sandbox, const struct sandbox_started *started, void *arg);
 	void (*on_gone)(struct sandbox *sandbox, const struct sandbox_exit *exit, void *arg);
 	void *arg; /* borrowed */
 };

@@ -72,6 +72,40 @@ protocol_check_limits(const struct sandbox_limits *limits, struct err *err)
 	return rc;
 }
 
+/* Ports are listened on inside one network namespace: none may come twice, and DNS has its own. */
+static int
+protocol_check_ports(const struct spawner_request *request, struct err *err)
+{
+	int rc = protocol_check_range(err, "n_egress_ports", request->n_egress_ports, 0,
+		request->has_egress ? SANDBOX_EGRESS_PORTS_MAX : 0);
+
+	for (size_t i = 0; rc == 0 && i < request->n_egress_ports; i++) {
+		if (request->egress_ports[i] == 0 || request->egress_ports[i] == 53)
+			rc = err_field(err, ERR_INVALID, "egress_ports", "port %u cannot be one",
+				request->egress_ports[i]);
+		for (size_t j = 0; rc == 0 && j < i; j++) {
+			if (request->egress_ports[i] == request->egress_ports[j])
+				rc = err_field(err, ERR_INVALID, "egress_ports",
+					"port %u comes twice", request->egress_ports[i]);
+		}
+	}
+	return rc;
+}
+
+/* What only an instance may ask for. */
+static int
+protocol_check_instance(const struct spawner_request *request, struct err *err)
+{
+	uint64_t most = request->kind == SANDBOX_INSTANCE;
+	int rc = protocol_check_range(err, "wants_template", request->wants_template, 0, most);
+
+	if (rc == 0)
+		rc = protocol_check_range(err, "wants_keeper", request->wants_keeper, 0, most);
+	if (rc == 0)
+		rc = protocol_check_range(err, "has_egress", request->has_egress, 0, most);
+	return rc < 0 ? rc : protocol_check_ports(request, err);
+}
+
 static int
 protocol_check_start(const struct spawner_request *request, size_t n_fds,
 	const struct spawner_bounds *bounds, struct err *err)
@@ -84,6 +118,8 @@ protocol_check_start(const struct spawner_request *request, size_t n_fds,
 			err, "root", (uint64_t)request->root + 1, 1, bounds->n_roots);
 	if (rc == 0)
 		rc = protocol_check_range(err, "has_output", request->has_output, 0, 1);
+	if (rc == 0)
+		rc = protocol_check_instance(request, err);
 	if (rc == 0 && n_fds != SPAWNER_OUTPUT + request->has_output)
 		rc = err_set(err, ERR_INVALID, "%zu descriptors instead of %u", n_fds,
 			SPAWNER_OUTPUT + request->has_output);

@@ -10,9 +10,8 @@
  *	daemon                                    spawner
  *	                                    ◀──     READY, once (exit.failure: why it cannot serve)
  *	  START + channel, stdout, stderr[, output] ─▶
- *	                                    ◀──     STARTED + usage files[, listener]
- *	  STOP                              ──▶
- *	                                    ◀──     GONE (also without STARTED: exit.failure)
+ *	                                    ◀──     STARTED + usage files[, keeper][, listener][,
+ *egress] STOP                              ──▶ ◀──     GONE (also without STARTED: exit.failure)
  *	  REMOVE tree                       ──▶
  *	                                    ◀──     REMOVED
  *
@@ -29,9 +28,9 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/spawner.h"
 
-#define SPAWNER_MAGIC   0x6d660001u /* the last two bytes count changes of this file */
+#define SPAWNER_MAGIC   0x6d660002u /* the last two bytes count changes of this file */
 #define SPAWNER_FD      3           /* the socket, in mayfly-spawner */
-#define SPAWNER_FDS_MAX 16          /* descriptors beside one message */
+#define SPAWNER_FDS_MAX 32          /* descriptors beside one message */
 
 #define SPAWNER_SANDBOXES_MAX 65536
 #define SPAWNER_ROOTS_MAX     64
@@ -54,6 +53,9 @@ struct spawner_request {
 	uint32_t kind;       /* enum sandbox_kind */
 	uint32_t root;       /* index */
 	uint32_t has_output; /* 1: a fourth descriptor */
+	uint32_t wants_template, wants_keeper, has_egress; /* 0 or 1; INSTANCE only */
+	uint32_t n_egress_ports;
+	uint16_t egress_ports[SANDBOX_EGRESS_PORTS_MAX];
 	struct sandbox_limits limits;
 	char tree[ID_SHA256_SIZE];
 	char deps[ID_SHA256_SIZE];
@@ -69,11 +71,16 @@ enum spawner_event {
 
 struct spawner_reply {
 	uint32_t magic;
-	uint32_t event;        /* enum spawner_event */
-	uint32_t sandbox;      /* the number of the request */
-	uint32_t cgroup;       /* enum cgroup_kind: how the usage files read */
-	uint32_t has_file;     /* STARTED: bit n set: usage file n (enum cgroup_file) is there */
-	uint32_t has_listener; /* STARTED: 1: a listener follows the files */
+	uint32_t event;    /* enum spawner_event */
+	uint32_t sandbox;  /* the number of the request */
+	uint32_t cgroup;   /* enum cgroup_kind: how the usage files read */
+	uint32_t has_file; /* STARTED: bit n set: usage file n (enum cgroup_file) is there */
+	/* STARTED: what follows the files, in this order. */
+	uint32_t has_keeper;   /* 1: the socket to the keeper */
+	uint32_t has_listener; /* 1: the listener of a build */
+	uint32_t has_dns;      /* 1: DNS over UDP, then over TCP */
+	uint32_t n_egress;     /* listeners */
+	uint32_t is_forked;    /* 1: from a template */
 	struct sandbox_exit exit;
 };
 

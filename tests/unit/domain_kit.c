@@ -322,8 +322,9 @@ static void
 do_work(struct kit *kit, struct sandbox *sandbox, const struct kit_work *work)
 {
 	const struct sandbox_request *request = &sandbox->request;
+	const struct sandbox_started started = SANDBOX_STARTED_PLAIN;
 
-	request->on_started(sandbox, -1, request->arg);
+	request->on_started(sandbox, &started, request->arg);
 	write_text(request->stdout_fd, work->answer);
 	write_text(request->stderr_fd, work->printed);
 	write_text(request->output, work->output);

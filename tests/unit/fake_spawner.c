@@ -119,9 +119,11 @@ fake_last(struct spawner *spawner)
 void
 fake_started(struct sandbox *sandbox)
 {
+	const struct sandbox_started started = SANDBOX_STARTED_PLAIN;
+
 	thread_on_loop();
 	sandbox->is_started = true;
-	sandbox->request.on_started(sandbox, -1, sandbox->request.arg);
+	sandbox->request.on_started(sandbox, &started, sandbox->request.arg);
 }
 
 static void

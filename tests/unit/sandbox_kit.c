@@ -240,12 +240,12 @@ kit_turn(struct kit *kit, int ms)
 }
 
 static void
-kit_on_started(struct sandbox *sandbox, int listener, void *arg)
+kit_on_started(struct sandbox *sandbox, const struct sandbox_started *started, void *arg)
 {
 	struct kit_run *run = arg;
 
 	run->is_started = true;
-	run->listener = listener;
+	run->listener = started->listener;
 	run->started_us = clock_mono_us();
 }
 
