@@ -362,3 +362,10 @@ channel_drain(struct channel *channel)
 	while (channel->fd >= 0 && !channel->is_ended && channel_read(channel))
 		;
 }
+
+bool
+channel_is_at_rest(const struct channel *channel)
+{
+	return !channel->is_ended && !channel->is_mute && channel->n_left == 0 &&
+	       channel->in.len == 0 && channel->out.len == 0;
+}

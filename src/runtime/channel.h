@@ -74,6 +74,9 @@ void channel_pause(struct channel *channel, bool is_paused) ON_LOOP;
 /* The other side is dead: reads and hands on what is still in the socket, paused or not. */
 void channel_drain(struct channel *channel) ON_LOOP;
 
+/* Whether all that came was handed on, to the end of a frame, and all that was sent is out. */
+bool channel_is_at_rest(const struct channel *channel);
+
 /* The parser alone: hands on the frames in the n bytes at `bytes` and gives how many it used, or
  * an error (told by the caller with on_end). */
 int64_t channel_parse(struct channel *channel, char *bytes, size_t n, struct err *err) ON_LOOP;

@@ -35,6 +35,18 @@ instance_n_served(const struct instance *instance)
 	return instance->n_served;
 }
 
+enum mechanism
+instance_mechanism(const struct instance *instance)
+{
+	return instance->mechanism;
+}
+
+bool
+instance_is_forked(const struct instance *instance)
+{
+	return instance->is_forked;
+}
+
 /* ---- ending ---- */
 
 void
@@ -132,6 +144,7 @@ static void ON_LOOP
 instance_free(struct instance *instance)
 {
 	channel_close(&instance->channel);
+	instance_keeper_close(instance);
 	instance_log_close(instance);
 	instance_call_teardown(instance);
 	buf_done(&instance->trace);
@@ -151,6 +164,7 @@ instance_on_gone(struct sandbox *sandbox, const struct sandbox_exit *exit, void 
 	channel_drain(&instance->channel);
 	instance_log_drain(instance);
 	instance_find_reason(instance, exit, &reason);
+	instance_keeper_on_gone(instance);
 	instance->state = INSTANCE_GONE;
 	instance->is_retired = true;
 	instance_fail_calls(instance, &reason);
@@ -163,10 +177,10 @@ instance_on_gone(struct sandbox *sandbox, const struct sandbox_exit *exit, void 
 
 /* ---- booting ---- */
 
-static void ON_LOOP
-instance_be_ready(struct instance *instance)
+void
+instance_be_kept(struct instance *instance)
 {
-	if (!instance->is_started || !instance->is_loaded || instance->state != INSTANCE_STARTING)
+	if (instance->state != INSTANCE_STARTING)
 		return;
 	loop_timer_stop(&instance->timer);
 	instance->state = INSTANCE_READY;
@@ -175,14 +189,26 @@ instance_be_ready(struct instance *instance)
 	instance->events.on_ready(instance, instance->events.arg);
 }
 
+static void ON_LOOP
+instance_be_ready(struct instance *instance)
+{
+	if (instance->is_started && instance->is_loaded && instance->state == INSTANCE_STARTING &&
+		!instance_keeper_keep(instance))
+		instance_be_kept(instance);
+}
+
 static void
 instance_on_started(struct sandbox *sandbox, const struct sandbox_started *started, void *arg)
 {
 	struct instance *instance = arg;
+	struct err err = {0};
 
 	thread_on_loop();
 	must(started->listener < 0);
 	instance->is_started = true;
+	instance->is_forked = started->is_forked;
+	if (instance_keeper_take(instance, started->keeper, &err) < 0)
+		instance_end(instance, &err);
 	instance_be_ready(instance);
 }
 
@@ -193,6 +219,8 @@ instance_on_boot_deadline(struct loop_timer *timer)
 	struct err err = {0};
 
 	thread_on_loop();
+	if (instance_keeper_on_boot_deadline(instance))
+		return;
 	err_set(&err, ERR_TIMEOUT, "the function was not loaded within %u ms", instance->boot_ms);
 	instance_end(instance, &err);
 }
@@ -255,7 +283,7 @@ instance_on_frame(struct channel *channel, const struct channel_frame *frame)
 	struct instance *instance = list_owner(channel, struct instance, channel);
 	struct err err = {0};
 
-	if (instance->reason.code < 0)
+	if (instance->reason.code < 0 || instance_keeper_drops(instance, frame))
 		return;
 	if (frame->head.kind == FRAME_READY) {
 		instance_on_ready_frame(instance);
@@ -292,7 +320,9 @@ instance_on_channel_end(struct channel *channel, const struct err *reason)
 {
 	struct instance *instance = list_owner(channel, struct instance, channel);
 
-	if (reason->code < 0) {
+	if (instance->state == INSTANCE_RENEWING) {
+		instance_discard(instance, RENEWAL_CAUSE_CHANNEL);
+	} else if (reason->code < 0) {
 		instance_end(instance, reason);
 	} else if (instance->state != INSTANCE_GONE && !instance->was_asked &&
 		   instance->reason.code == 0) {
@@ -324,6 +354,7 @@ instance_new(struct loop *loop, struct spawner *spawner, const struct instance_s
 	instance->log_bytes = spec->log_bytes;
 	instance->pipes[0].fd = instance->pipes[1].fd = instance->channel.fd = -1;
 	list_init(&instance->channel.flush.link);
+	instance_keeper_setup(instance, spec);
 	instance_call_setup(instance, spec->concurrency);
 	return instance;
 }
@@ -359,6 +390,9 @@ instance_ask(struct instance *instance, const struct instance_spec *spec, int ch
 		.stdout_fd = logs[0],
 		.stderr_fd = logs[1],
 		.output = -1,
+		.wants_template = spec->wants_template,
+		.wants_keeper =
+			spec->mechanism == MECHANISM_ROLLBACK || spec->mechanism == MECHANISM_FORK,
 		.on_started = instance_on_started,
 		.on_gone = instance_on_gone,
 		.arg = instance,

@@ -2,14 +2,25 @@
 /*
  * instance - a sandbox with a booted runtime that has one version of one function loaded.
  *
- *	 instance_start()   READY frame              instance_stop(), exit, broken frame, limit
- *	 STARTING ─────────▶ READY (on_ready) ───────────────────────────▶ ENDING ─────▶ GONE
- *(on_gone) └─ FAIL frame, exit, boot deadline ──▶ ENDING, with `reason` ──────────────▶ GONE
+ *	 instance_start()
+ *	 STARTING ──READY frame; keeper KEPT──▶ READY (on_ready) ──instance_send()─▶ READY, call
+ *	    │                                     ▲                                        │
+ *	    │                                     └─(on_room)── RENEWING ◀─ isolation call ┘
+ *	    └─ FAIL frame, exit, boot deadline         │
+ *	                    ▼                          ▼
+ *	                  ENDING ◀── instance_stop(), exit, broken frame, limit, discarded
+ *	                    └──▶ GONE (on_gone)
  *
  * It carries frames for up to `concurrency` calls at once, gathers what is written in a turn of
  * the loop into one system call, attributes stdout and stderr to the call that runs (or by LOG
- * frames), and measures each call: CPU time, peak memory. With isolation `instance` calls follow
- * each other in the same sandbox; isolation `call` joins behind this interface.
+ * frames), and measures each call: CPU time, peak memory.
+ *
+ * With mechanism NONE (isolation `instance`) calls follow each other in the same sandbox. With
+ * ROLLBACK and FORK its keeper brings it back after each call, behind the answer: it is RENEWING
+ * and has no room until on_room, or it is discarded: it ends, with a reason of code 0 and a count
+ * in the tally of its spec. With ONCE it is discarded after one call. Whoever owns it sees at the
+ * end of a call (on_end, on_failure, after instance_abandon) in instance_state() which it is:
+ * READY, RENEWING, or ENDING.
  *
  * The other side is hostile: sizes are bounded before memory is taken, a frame that breaks
  * frame.h's rules ends the instance, a function that floods its log is cut and then ended.
@@ -22,6 +33,8 @@
 #include "net/http.h"
 #include "net/loop.h"
 #include "runtime/frame.h"
+#include "runtime/mechanism.h"
+#include "runtime/renewal.h"
 #include "sandbox/spawner.h"
 
 struct instance;
@@ -33,20 +46,36 @@ struct instance_spec {
 	char deps[ID_SHA256_SIZE]; /* "" for none */
 	struct sandbox_limits limits;
 	struct str init;       /* INIT payload: "KEY=VALUE\0" …; borrowed until start returns */
-	unsigned concurrency;  /* 1 to 1000 */
+	unsigned concurrency;  /* 1 to 1000; 1 but with mechanism NONE */
 	unsigned boot_ms;      /* from start to READY */
 	uint64_t answer_bytes; /* most that the body of an answer may have */
 	uint64_t log_bytes; /* kept of a call's log; 16 times it (1 MiB at least) ends the call */
+	enum mechanism mechanism;    /* not AUTO */
+	bool wants_template;         /* fork it from the template of its root, where there is one */
+	struct renewal_tally *tally; /* borrowed, lives longer than the instance; NULL for none */
 };
 
-enum instance_state { INSTANCE_STARTING, INSTANCE_READY, INSTANCE_ENDING, INSTANCE_GONE };
+enum instance_state {
+	INSTANCE_STARTING,
+	INSTANCE_READY,
+	INSTANCE_RENEWING,
+	INSTANCE_ENDING,
+	INSTANCE_GONE
+};
 
 struct instance_events {
 	void (*on_ready)(struct instance *instance, void *arg);
+	/* After RENEWING: the next call may come. */
+	void (*on_room)(struct instance *instance, void *arg);
+	/* Before on_ready: this program cannot be kept by the mechanism asked for, or the machine
+	 * has no keeper. It goes on with ONCE; others of the version are better started with
+	 * mechanism_after(). `why` is for a person: "shared: writable memory …". */
+	void (*on_unable)(struct instance *instance, const char *why, void *arg);
 	/* Exactly once, last; the instance is freed when it returns. `reason` says why it ended:
 	 * code 0 when it was asked to, else with blame (FUNCTION_FAILED with the runtime's words,
-	 * MEMORY_EXCEEDED, FUNCTION_EXITED, TIMEOUT for the boot, UNAVAILABLE …). `log` is what it
-	 * printed while it booted (at most 16 KiB, for the developer). */
+	 * MEMORY_EXCEEDED, FUNCTION_EXITED, TIMEOUT for the boot, UNAVAILABLE …). A discarded one
+	 * has code 0: nobody is to blame. `log` is what it printed while it booted (at most 16 KiB,
+	 * for the developer). */
 	void (*on_gone)(
 		struct instance *instance, const struct err *reason, struct str log, void *arg);
 	void *arg; /* borrowed */
@@ -63,6 +92,8 @@ enum instance_state instance_state(const struct instance *instance);
 unsigned instance_n_calls(const struct instance *instance); /* in flight now */
 bool instance_has_room(const struct instance *instance); /* READY, not retired, below concurrency */
 uint64_t instance_n_served(const struct instance *instance);
+enum mechanism instance_mechanism(const struct instance *instance); /* ONCE after on_unable */
+bool instance_is_forked(const struct instance *instance); /* from a template; once it is READY */
 
 /* ---- one call on it; the struct stands inside its owner ---- */
 struct instance_measure {

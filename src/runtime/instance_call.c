@@ -132,6 +132,15 @@ instance_call_end_measure(struct instance *instance, struct instance_call *call)
 	instance->is_peak_high = peak > instance->peak_base_bytes + INSTANCE_PEAK_SLACK_BYTES;
 }
 
+void
+instance_call_measure_anew(struct instance *instance)
+{
+	instance->is_cpu_read = instance->is_peak_read = false;
+	instance_call_read_cpu(instance);
+	if (instance->is_peak_high)
+		instance_call_reset_peak(instance, uv_now(loop_uv(instance->loop)));
+}
+
 uint64_t
 instance_call_cpu_us(struct instance_call *call)
 {
@@ -192,7 +201,9 @@ instance_call_fail(struct instance_call *call, const struct err *reason, struct 
 	struct instance *instance = call->instance;
 
 	instance_call_take_out(call);
+	instance_keeper_end_call(instance);
 	call->on_failure(call, reason, trace);
+	instance_keeper_renew_soon(instance);
 	instance_end_if_over(instance);
 }
 
@@ -205,7 +216,9 @@ instance_call_drop(struct instance_call *call)
 	uint64_t number = call->number;
 
 	instance_call_take_out(call);
-	if (list_is_empty(&instance->calls))
+	if (instance->mechanism != MECHANISM_NONE)
+		instance_discard(instance, RENEWAL_CAUSE_CALL);
+	else if (list_is_empty(&instance->calls))
 		instance_stop(instance);
 	else
 		channel_send(&instance->channel, FRAME_CANCEL, number, NULL, 0);
@@ -301,7 +314,9 @@ instance_call_give_end(struct instance_call *call)
 	struct instance *instance = call->instance;
 
 	instance_call_take_out(call);
+	instance_keeper_end_call(instance);
 	call->on_end(call);
+	instance_keeper_renew_soon(instance);
 	instance_end_if_over(instance);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * instance_inside - what the parts of an instance share: its life (instance.c), its calls
- * (instance_call.c), its log (instance_log.c). For these files only. ON_LOOP.
+ * (instance_call.c), its log (instance_log.c), what comes between two calls (instance_keeper.c).
+ * For these files only. ON_LOOP.
  *
  * A call in flight has a slot and a number, generation << INSTANCE_SLOT_BITS | slot; a number that
  * is not in its slot is one of a call that is over, and what comes for it is dropped. Callbacks
@@ -36,6 +37,9 @@ struct instance_pipe {
 	bool is_held; /* there is something in it, and no call that it could belong to */
 };
 
+/* What the keeper was asked for and has not answered. */
+enum instance_keeper_wait { INSTANCE_KEEPER_IDLE, INSTANCE_KEEPER_KEEPS, INSTANCE_KEEPER_RENEWS };
+
 struct instance {
 	enum instance_state state;
 	struct loop *loop;                 /* borrowed */
@@ -45,7 +49,7 @@ struct instance {
 	struct instance_events events;
 	struct channel channel;
 	struct instance_pipe pipes[2];
-	struct loop_timer timer; /* deadline of the boot, then of the exit */
+	struct loop_timer timer; /* deadline of the boot, of a renewal, of the exit */
 	unsigned boot_ms;
 	uint64_t memory_bytes, answer_bytes, log_bytes;
 	bool is_started, is_loaded; /* set up by the spawner; READY came */
@@ -72,6 +76,16 @@ struct instance {
 	uint64_t peak_base_bytes, peak_reset_ms; /* the peak right after it was reset, and when */
 	bool is_peak_high;                       /* reset it before the next call */
 	uint32_t n_oom_kills, n_fork_refused;
+
+	enum mechanism mechanism;
+	struct renewal_tally *tally;     /* borrowed; may be NULL */
+	int keeper;                      /* owned, -1 without */
+	struct loop_watch *keeper_watch; /* owned */
+	enum instance_keeper_wait keeper_wait;
+	bool is_forked, is_keeper_lost;
+	bool is_counted;              /* as discarded */
+	uint64_t renew_us;            /* when RENEW was sent */
+	struct loop_flush after_call; /* what follows a call, behind the answers of the turn */
 };
 
 /* ---- instance.c ---- */
@@ -79,6 +93,8 @@ struct instance {
 void instance_end(struct instance *instance, const struct err *reason) ON_LOOP;
 /* After a call was taken out: ends what is retired and has no call left. */
 void instance_end_if_over(struct instance *instance) ON_LOOP;
+/* The keeper is done with it, or it has none. */
+void instance_be_kept(struct instance *instance) ON_LOOP;
 /* code and "type: message" of FAIL and ERROR; what follows is the trace. */
 struct str instance_read_failure(struct str payload, struct err *ret, struct str *ret_type);
 
@@ -92,6 +108,29 @@ bool instance_call_is_there(const struct instance *instance, uint64_t number);
 void instance_call_fail(
 	struct instance_call *call, const struct err *reason, struct str trace) ON_LOOP;
 void instance_call_break_off(struct instance_call *call, const struct err *reason) ON_LOOP;
+
+/* What was used since the last reading is nobody's; no call is in flight. */
+void instance_call_measure_anew(struct instance *instance) ON_LOOP;
+
+/* ---- instance_keeper.c ---- */
+void instance_keeper_setup(struct instance *instance, const struct instance_spec *spec);
+void instance_keeper_close(struct instance *instance) ON_LOOP; /* harmless twice */
+/* Takes over the keeper's descriptor, -1 for none, also when it fails. */
+int instance_keeper_take(struct instance *instance, int fd, struct err *err) ON_LOOP;
+/* The program has loaded: false when it is to go on at once; else instance_be_kept() follows, or
+ * its end. */
+bool instance_keeper_keep(struct instance *instance) ON_LOOP;
+/* Whether the deadline of the boot was the keeper's, which is then dealt with. */
+bool instance_keeper_on_boot_deadline(struct instance *instance) ON_LOOP;
+/* Whether a frame comes between two calls, from one that is over: it is nobody's, and one that no
+ * call sends ends the instance. */
+bool instance_keeper_drops(struct instance *instance, const struct channel_frame *frame) ON_LOOP;
+/* A call came to its end in good order: the first before its owner is told, the second after. */
+void instance_keeper_end_call(struct instance *instance) ON_LOOP;
+void instance_keeper_renew_soon(struct instance *instance) ON_LOOP;
+/* It ends, for no fault that anybody has to be told of. */
+void instance_discard(struct instance *instance, unsigned renewal_cause) ON_LOOP;
+void instance_keeper_on_gone(struct instance *instance) ON_LOOP; /* before its calls learn it */
 
 /* ---- instance_log.c ---- */
 int instance_log_open(struct instance *instance, int ret_write_ends[2], struct err *err) ON_LOOP;

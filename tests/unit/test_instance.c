@@ -73,7 +73,7 @@ static struct kit *
 kit_new(const struct instance_spec *spec)
 {
 	struct kit *kit = mem_new(sizeof(*kit));
-	struct instance_events events = {on_ready, on_gone, kit};
+	struct instance_events events = {.on_ready = on_ready, .on_gone = on_gone, .arg = kit};
 	struct err err = {0};
 
 	thread_on_loop();
@@ -315,7 +315,7 @@ static void
 a_spawner_that_refuses_is_told_at_once(void **state)
 {
 	struct instance_spec spec = spec_new(1);
-	struct instance_events events = {on_ready, on_gone, NULL};
+	struct instance_events events = {.on_ready = on_ready, .on_gone = on_gone, .arg = NULL};
 	struct spawner *spawner = fake_spawner_new();
 	struct instance *instance;
 	struct loop *loop;

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * renewal - what became of instances after their calls, in figures: brought back for the next call,
+ * or discarded and why.
+ *
+ * An instance counts into the tally of its spec and into those above it, so that a function has
+ * its figures and the machine has the sum. Knows no function. ON_LOOP.
+ */
+#ifndef MAYFLY_RUNTIME_RENEWAL_H
+#define MAYFLY_RUNTIME_RENEWAL_H
+
+#include <stdint.h>
+
+#include "keeper/keeper.h"
+
+/* Why an instance of isolation `call` served its last call: the keeper's causes, then the
+ * daemon's own. An instance that ended idle, retired or while it booted is none of these. */
+enum renewal_cause {
+	RENEWAL_CAUSE_NONE = KEEPER_CAUSE_NONE,
+	RENEWAL_CAUSE_ONCE = KEEPER_CAUSES, /* mechanism `once`: it served its call */
+	RENEWAL_CAUSE_CALL,    /* its call was cut off: deadline, limit, cancel, its own exit */
+	RENEWAL_CAUSE_CHANNEL, /* the call left a part of a frame, or broke the rules after it */
+	RENEWAL_CAUSE_SILENT,  /* its keeper did not answer in time, or with nonsense */
+	RENEWAL_CAUSE_LOST,    /* its keeper ended */
+	RENEWAL_CAUSES,
+};
+
+const char *renewal_cause_word(unsigned cause); /* "descriptors", "once" */
+
+enum { RENEWAL_BUCKETS = 12 };
+/* Upper ends of all buckets but the last, which has none. */
+extern const uint32_t renewal_bounds_us[RENEWAL_BUCKETS - 1];
+
+struct renewal_tally {
+	struct renewal_tally *above; /* borrowed, lives longer; NULL for none */
+	uint64_t n_renewed, renewed_us;
+	uint64_t buckets[RENEWAL_BUCKETS]; /* by time, each with those below it */
+	uint64_t n_discarded[RENEWAL_CAUSES];
+};
+
+/* `tally` may be NULL. */
+void renewal_count(struct renewal_tally *tally, uint64_t us);
+void renewal_count_discard(struct renewal_tally *tally, unsigned cause);
+uint64_t renewal_n_discarded(const struct renewal_tally *tally); /* of all causes */
+
+#endif
