@@ -112,18 +112,21 @@ enclose_die_with_spawner(void *state, struct err *err)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? err_sys(err, "prctl") : 0;
 }
 
-/* An ordinary user loses its capabilities at an exec, but for those it made ambient: mounting and
- * moving in are still to come. furnish.c gives them up. */
+/* An ordinary user loses its capabilities at an exec, but for those it made ambient: mounting,
+ * moving in and the way out are still to come. furnish.c gives them up. */
 static int
-enclose_keep_mounting(void *state, struct err *err)
+enclose_keep_rights(void *state, struct err *err)
 {
-	static const unsigned kept[] = {CAP_SYS_ADMIN, CAP_SYS_CHROOT};
+	static const unsigned kept[] = {
+		CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_NET_ADMIN, CAP_NET_BIND_SERVICE};
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
 
 	if (syscall(SYS_capget, &head, sets) < 0)
 		return err_sys(err, "capget");
-	sets[0].inheritable = 1u << CAP_SYS_ADMIN | 1u << CAP_SYS_CHROOT;
+	sets[0].inheritable = 0;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
+		sets[0].inheritable |= 1u << kept[i];
 	if (syscall(SYS_capset, &head, sets) < 0)
 		return err_sys(err, "capset");
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
@@ -258,7 +261,7 @@ static const struct inside_step enclose_steps[] = {
 	{"offering itself to the OOM killer", enclose_offer_to_oom, INSIDE_ALL},
 	{"becoming user 1000", enclose_become_user, INSIDE_ALL},
 	{"binding its life to the spawner's", enclose_die_with_spawner, INSIDE_ALL},
-	{"keeping the right to mount", enclose_keep_mounting, INSIDE_ALL},
+	{"keeping rights over its own place", enclose_keep_rights, INSIDE_ALL},
 	{"emptying the bounding set", enclose_drop_bounding, INSIDE_ALL},
 	{"promising no new privileges", enclose_promise_no_privileges, INSIDE_ALL},
 	{"raising the loopback interface", enclose_raise_loopback, INSIDE_ALL},

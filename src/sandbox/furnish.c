@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "sandbox/anyip.h"
 #include "sandbox/landlock.h"
 #include "sandbox/spawner_protocol.h"
 
@@ -173,6 +174,24 @@ furnish_listen(void *state, struct err *err)
 	return 0;
 }
 
+/* The way out of a function that has one: made while the rights over its network are there. */
+static int
+furnish_open_egress(void *state, struct err *err)
+{
+	struct inside_report report = {.event = INSIDE_LISTENER};
+	int fds[ANYIP_SOCKETS_MAX], rc;
+
+	if (!furnish_plan.has_egress)
+		return 0;
+	rc = anyip_open(furnish_plan.egress_ports, furnish_plan.n_egress_ports, fds, err);
+	if (rc == 0 && spawner_protocol_send(INSIDE_CONTROL, &report, sizeof(report), fds,
+			       ANYIP_TCP + furnish_plan.n_egress_ports, 0) < 0)
+		rc = err_sys(err, "passing it on");
+	for (size_t i = 0; i < ANYIP_SOCKETS_MAX; i++)
+		own_fd(&fds[i]);
+	return rc;
+}
+
 /* A hard limit that is lower stays. */
 static int
 furnish_limit(int resource, uint64_t value, struct err *err)
@@ -297,6 +316,7 @@ static const struct inside_step furnish_steps[] = {
 	{"mounting /dev", furnish_mount_dev, INSIDE_ALL},
 	{"moving into its root", furnish_move_in, INSIDE_ALL},
 	{"listening for its proxy", furnish_listen, INSIDE_IS_BUILD},
+	{"opening its way out", furnish_open_egress, INSIDE_IS_INSTANCE},
 	{"setting resource limits", furnish_set_limits, INSIDE_ALL},
 	{"placing descriptors", furnish_place_descriptors, INSIDE_ALL},
 	{"dropping capabilities", furnish_drop_capabilities, INSIDE_ALL},

@@ -33,10 +33,11 @@
 #define INSIDE_PROXY_PORT 3128 /* BUILD: where the daemon's proxy listens, on 127.0.0.1 */
 
 enum inside_event {
-	INSIDE_FAILED = 1,   /* a step failed: err */
-	INSIDE_LISTENER = 2, /* BUILD: beside it the listening socket */
-	INSIDE_STARTED = 3,  /* mayfly-init runs */
-	INSIDE_EXITED = 4,   /* the main program ended: status */
+	INSIDE_FAILED = 1, /* a step failed: err */
+	INSIDE_LISTENER =
+		2, /* beside it: BUILD the listening socket; with egress those of anyip.h */
+	INSIDE_STARTED = 3, /* mayfly-init runs */
+	INSIDE_EXITED = 4,  /* the main program ended: status */
 };
 
 struct inside_report {
@@ -64,6 +65,9 @@ struct inside_plan {
 	uint32_t deps_are_node_modules; /* 1: over /code/node_modules, else at /deps */
 	uint32_t has_cgroup;            /* 1: a cgroup counts the processes */
 	int32_t landlock_abi;
+	uint32_t has_egress; /* 1: every address leads to sockets that are passed out (anyip.h) */
+	uint32_t n_egress_ports;
+	uint16_t egress_ports[SANDBOX_EGRESS_PORTS_MAX];
 	struct sandbox_limits limits;
 	struct syscall_filter filter;
 };

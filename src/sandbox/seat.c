@@ -257,6 +257,13 @@ seat_close(int *fd)
 }
 
 void
+seat_close_egress(struct seat *seat)
+{
+	while (seat->n_egress > 0)
+		seat_close(&seat->egress[--seat->n_egress]);
+}
+
+void
 seat_died(struct seats *seats, struct seat *seat)
 {
 	siginfo_t how = {0};
@@ -270,6 +277,7 @@ seat_died(struct seats *seats, struct seat *seat)
 	seat_close(&seat->control);
 	seat_close(&seat->oom);
 	seat_close(&seat->listener);
+	seat_close_egress(seat);
 	seats->n_spare -= seat->state == SEAT_SPARE;
 	seat->state = SEAT_ENDING;
 	list_remove(&seat->link);

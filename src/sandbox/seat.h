@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "sandbox/anyip.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/inside.h"
 #include "sandbox/syscall_filter.h"
@@ -40,6 +41,8 @@ struct seat {
 	uint32_t kind;    /* enum sandbox_kind */
 	char tree[ID_SHA256_SIZE];
 	int listener; /* owned, -1 for none */
+	int egress[ANYIP_SOCKETS_MAX]; /* owned: the first n_egress, of anyip.h */
+	unsigned n_egress;
 	bool is_started, was_stopped, has_status;
 	int status;
 	struct err failure;
@@ -76,6 +79,9 @@ int seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 uid_t seat_uid(const struct seats *seats, const struct seat *seat);
 
 void seat_kill(struct seats *seats, struct seat *seat);
+
+/* Its sockets of egress were passed on, or are not wanted. */
+void seat_close_egress(struct seat *seat);
 
 /* Pid 1 is dead, and with it all of the sandbox: reads its status unless init told one, reads the
  * usage. Moves to ENDING. */

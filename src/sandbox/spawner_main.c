@@ -77,12 +77,22 @@ main_reply_failure(enum spawner_event event, uint32_t sandbox, const struct err 
 	main_reply_with(event, sandbox, &reply, NULL, 0);
 }
 
+/* Gives how many descriptors there are with them. */
+static size_t
+main_add_egress(struct spawner_reply *reply, const struct seat *seat, int *fds, size_t n)
+{
+	reply->has_dns = seat->n_egress > 0;
+	reply->n_egress = seat->n_egress > ANYIP_TCP ? seat->n_egress - ANYIP_TCP : 0;
+	memcpy(fds + n, seat->egress, seat->n_egress * sizeof(*fds));
+	return n + seat->n_egress;
+}
+
 static void
 main_reply_started(struct seat *seat)
 {
 	struct spawner_reply reply = {0};
 	struct cgroup_parent *cgroups = &spawner.seats.cgroups;
-	int files[CGROUP_FILES], fds[CGROUP_FILES + 1];
+	int files[CGROUP_FILES], fds[SPAWNER_FDS_MAX];
 	size_t n = 0;
 
 	cgroups->ops->files(cgroups, seat->index, files);
@@ -94,12 +104,14 @@ main_reply_started(struct seat *seat)
 	}
 	reply.has_listener = seat->listener >= 0;
 	if (reply.has_listener)
-		fds[n] = seat->listener;
-	main_reply_with(SPAWNER_STARTED, seat->sandbox, &reply, fds, n + reply.has_listener);
+		fds[n++] = seat->listener;
+	n = main_add_egress(&reply, seat, fds, n);
+	main_reply_with(SPAWNER_STARTED, seat->sandbox, &reply, fds, n);
 	for (size_t i = 0; i < CGROUP_FILES; i++)
 		own_fd(&files[i]);
 	own_fd(&seat->listener);
 	seat->listener = -1;
+	seat_close_egress(seat);
 }
 
 static void
@@ -251,6 +263,18 @@ main_clear_all(void)
 
 /* Reports of one seat. */
 
+/* A build has one listener, a way out those of anyip.h. */
+static void
+main_take_sockets(struct seat *seat, struct spawner_fds *fds)
+{
+	if (seat->kind == SANDBOX_BUILD && fds->n == 1 && seat->listener < 0)
+		seat->listener = take_fd(&fds->at[0]);
+	if (seat->kind != SANDBOX_INSTANCE || seat->n_egress || fds->n > ANYIP_SOCKETS_MAX)
+		return;
+	for (; seat->n_egress < fds->n; seat->n_egress++)
+		seat->egress[seat->n_egress] = take_fd(&fds->at[seat->n_egress]);
+}
+
 static void
 main_on_report(struct seat *seat, const struct inside_report *report, struct spawner_fds *fds)
 {
@@ -262,8 +286,7 @@ main_on_report(struct seat *seat, const struct inside_report *report, struct spa
 		spawner.is_spare_bad |= seat->state == SEAT_SPARE;
 		break;
 	case INSIDE_LISTENER:
-		if (fds->n == 1 && seat->listener < 0)
-			seat->listener = take_fd(&fds->at[0]);
+		main_take_sockets(seat, fds);
 		break;
 	case INSIDE_STARTED:
 		if (!seat->is_started && seat->state == SEAT_TAKEN) {
@@ -379,9 +402,15 @@ static int
 main_start(const struct spawner_request *request, struct seat *seat, const int *request_fds,
 	struct err *err)
 {
-	struct inside_plan plan = {.kind = request->kind, .limits = request->limits};
+	struct inside_plan plan = {
+		.kind = request->kind,
+		.limits = request->limits,
+		.has_egress = request->has_egress,
+		.n_egress_ports = request->n_egress_ports,
+	};
 	int fds[INSIDE_FDS], owned[INSIDE_FDS], rc;
 
+	memcpy(plan.egress_ports, request->egress_ports, sizeof(plan.egress_ports));
 	memset(owned, -1, sizeof(owned));
 	rc = main_gather(request, seat, owned, &plan, err);
 	if (rc == 0) {
