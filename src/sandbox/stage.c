@@ -132,7 +132,7 @@ stage_make_folder(int mount, const char *path, struct err *err)
 }
 
 struct stage_parts {
-	int proc, trees, devices[STAGE_DEVICES], roots[64]; /* owned */
+	int proc, keeper_proc, trees, devices[STAGE_DEVICES], roots[64]; /* owned */
 	size_t n_roots;
 };
 
@@ -140,6 +140,7 @@ static void
 own_stage_parts(struct stage_parts *parts)
 {
 	own_fd(&parts->proc);
+	own_fd(&parts->keeper_proc);
 	own_fd(&parts->trees);
 	for (size_t i = 0; i < STAGE_DEVICES; i++)
 		own_fd(&parts->devices[i]);
@@ -158,7 +159,8 @@ stage_collect(const struct stage_plan *plan, struct stage_parts *parts, struct e
 	if (rc < 0)
 		return rc;
 	parts->proc = stage_copy("/proc", STAGE_DEEP);
-	if (parts->proc < 0)
+	parts->keeper_proc = stage_copy("/proc", STAGE_DEEP);
+	if (parts->proc < 0 || parts->keeper_proc < 0)
 		return err_sys(err, "copying the mount of /proc");
 	parts->trees = stage_copy(trees, STAGE_NO_DEVICES);
 	if (parts->trees < 0)
@@ -186,6 +188,10 @@ stage_build(const struct stage_parts *parts, struct err *err)
 	char path[32];
 	int rc = stage_make_folder(parts->proc, "proc", err);
 
+	if (rc == 0 && mkdir("keeper", 0755) < 0)
+		rc = err_sys(err, "making the folder of keepers");
+	if (rc == 0)
+		rc = stage_make_folder(parts->keeper_proc, "keeper/proc", err);
 	if (rc == 0)
 		rc = stage_make_folder(parts->trees, "trees", err);
 	if (rc == 0)
@@ -214,7 +220,7 @@ stage_move_in(const char *at, struct err *err)
 int
 stage_enter(const struct stage_plan *plan, struct err *err)
 {
-	OWN(stage_parts) struct stage_parts parts = {.proc = -1, .trees = -1};
+	OWN(stage_parts) struct stage_parts parts = {.proc = -1, .keeper_proc = -1, .trees = -1};
 	int rc;
 
 	must(plan->n_roots <= sizeof(parts.roots) / sizeof(*parts.roots));

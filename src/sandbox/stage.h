@@ -9,6 +9,7 @@
  *	/dev       what every sandbox gets as its /dev, ready made
  *	/root      empty: where a child hangs its root before it moves into it
  *	/roots/N   the runtime roots, /trees the folder of code trees
+ *	/keeper    all that a mayfly-keeper sees: a /proc of its own
  *
  * It is small, so that copying it for a child is cheap, and a child that failed half way has
  * nothing to see. Without privileges a user namespace is entered first.
@@ -21,6 +22,8 @@
 #include <stddef.h>
 
 #include "base/err.h"
+
+#define STAGE_KEEPER "/keeper"
 
 struct stage_plan {
 	const char *data_dir;     /* borrowed; trees/ is made in it */

@@ -194,6 +194,34 @@ kit_on_lost(void *arg)
 	((struct kit *)arg)->is_lost = true;
 }
 
+static char kit_programs[] = "/tmp/mayfly-programs-XXXXXX";
+
+static void
+kit_remove_programs(void)
+{
+	path_remove(kit_programs, NULL);
+}
+
+void
+kit_use_keeper(const char *program)
+{
+	static const char *const names[] = {"mayfly-spawner", "mayfly-init"};
+	const char *built = getenv("MAYFLY_LIBEXEC");
+
+	must(built && mkdtemp(kit_programs));
+	atexit(kit_remove_programs);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		OWN(mem) char *target = path_join(built, names[i]);
+		OWN(mem) char *link = path_join(kit_programs, names[i]);
+
+		must(symlink(target, link) == 0);
+	}
+	OWN(mem) char *keeper = path_join(kit_programs, "mayfly-keeper");
+
+	must(symlink(program, keeper) == 0);
+	setenv("MAYFLY_LIBEXEC", kit_programs, 1);
+}
+
 void
 kit_open(struct kit *kit, unsigned n_sandboxes)
 {
@@ -246,6 +274,8 @@ kit_on_started(struct sandbox *sandbox, const struct sandbox_started *started, v
 
 	run->is_started = true;
 	run->listener = started->listener;
+	run->keeper = started->keeper;
+	run->is_forked = started->is_forked;
 	run->started_us = clock_mono_us();
 }
 
@@ -287,7 +317,7 @@ kit_start(struct kit *kit, struct kit_run *run, const struct sandbox_request *re
 	thread_on_loop();
 	memset(run, 0, sizeof(*run));
 	run->kit = kit;
-	run->listener = -1;
+	run->listener = run->keeper = -1;
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	must(pipe2(out, O_CLOEXEC) == 0);
 	run->channel = pair[0];
@@ -363,5 +393,6 @@ kit_run_done(struct kit_run *run)
 	own_fd(&run->channel);
 	own_fd(&run->pipe);
 	own_fd(&run->listener);
+	own_fd(&run->keeper);
 	buf_done(&run->out);
 }

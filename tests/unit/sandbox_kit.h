@@ -23,8 +23,8 @@ struct kit {
 struct kit_run {
 	struct kit *kit;
 	struct sandbox *sandbox;
-	int channel, pipe, listener; /* owned */
-	bool is_started, is_gone;
+	int channel, pipe, listener, keeper; /* owned */
+	bool is_started, is_gone, is_forked;
 	uint64_t asked_us, started_us, gone_us;
 	struct sandbox_exit exit;
 	struct buf out; /* what it printed, both streams */
@@ -34,6 +34,9 @@ extern const char kit_tree[], kit_tree_with_modules[], kit_deps[];
 extern const struct sandbox_limits kit_limits;
 
 #define KIT_SANDBOXES_MAX 64
+
+/* Before the first kit_open(): a program that is mayfly-keeper from now on. */
+void kit_use_keeper(const char *program);
 
 /* Starts a spawner for n sandboxes; aborts with the reason when it cannot. */
 void kit_open(struct kit *kit, unsigned n_sandboxes);
