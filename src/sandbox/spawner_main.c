@@ -6,9 +6,9 @@
  *	mayfly-spawner DATA_DIR CGROUP_PARENT N_SANDBOXES UID_BASE LIBEXEC ROOT...
  *
  * The daemon is on descriptor 3 (spawner_protocol.h). One thread and one epoll: the daemon's
- * socket; of each seat its pid 1, its control socket and its OOM event; the children that remove
- * trees. When the daemon's socket ends every sandbox is killed, every cgroup removed, and this
- * exits 0.
+ * socket; of each seat its pid 1, its control socket, its OOM event and its keeper; the children
+ * that remove trees. When the daemon's socket ends every sandbox is killed, every cgroup removed,
+ * and this exits 0.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@
 #define MAIN_RETRY_MS     2 /* between attempts to remove a cgroup */
 #define MAIN_QUIET_MS     2 /* without work before a spare is made: starts do not wait for one */
 
-enum main_source { MAIN_DAEMON, MAIN_PID, MAIN_CONTROL, MAIN_OOM, MAIN_REMOVAL };
+enum main_source { MAIN_DAEMON, MAIN_PID, MAIN_CONTROL, MAIN_OOM, MAIN_KEEPER, MAIN_REMOVAL };
 
 struct main_removal {
 	int pidfd;     /* owned, -1: free */
@@ -77,6 +77,13 @@ main_reply_failure(enum spawner_event event, uint32_t sandbox, const struct err 
 	main_reply_with(event, sandbox, &reply, NULL, 0);
 }
 
+static void
+main_close(int *fd)
+{
+	own_fd(fd);
+	*fd = -1;
+}
+
 /* Gives how many descriptors there are with them. */
 static size_t
 main_add_egress(struct spawner_reply *reply, const struct seat *seat, int *fds, size_t n)
@@ -102,6 +109,9 @@ main_reply_started(struct seat *seat)
 		reply.has_file |= 1u << i;
 		fds[n++] = files[i];
 	}
+	reply.has_keeper = seat->keeper.daemon >= 0;
+	if (reply.has_keeper)
+		fds[n++] = seat->keeper.daemon;
 	reply.has_listener = seat->listener >= 0;
 	if (reply.has_listener)
 		fds[n++] = seat->listener;
@@ -109,9 +119,9 @@ main_reply_started(struct seat *seat)
 	main_reply_with(SPAWNER_STARTED, seat->sandbox, &reply, fds, n);
 	for (size_t i = 0; i < CGROUP_FILES; i++)
 		own_fd(&files[i]);
-	own_fd(&seat->listener);
-	seat->listener = -1;
+	main_close(&seat->listener);
 	seat_close_egress(seat);
+	main_close(&seat->keeper.daemon);
 }
 
 static void
@@ -292,6 +302,7 @@ main_on_report(struct seat *seat, const struct inside_report *report, struct spa
 		if (!seat->is_started && seat->state == SEAT_TAKEN) {
 			seat->is_started = true;
 			main_reply_started(seat);
+			keeper_host_introduce(&seat->keeper, seat->pid, 0);
 		}
 		break;
 	case INSIDE_EXITED:
@@ -346,6 +357,16 @@ main_on_oom(struct seat *seat)
 	seat_kill(&spawner.seats, seat);
 }
 
+/* A sandbox goes on without its keeper: the daemon finds the end of its socket. */
+static void
+main_on_keeper(struct seat *seat)
+{
+	struct err err = {0};
+
+	if (keeper_host_bury(&seat->keeper, &err) < 0)
+		log_warn("keeper.failed", "sandbox=%u error=%s", seat->sandbox, log_q(err.text));
+}
+
 /* Requests. */
 
 /* A read-only copy of the mount of one tree. */
@@ -396,6 +417,25 @@ main_gather(const struct spawner_request *request, struct seat *seat, int fds[IN
 		rc = main_copy_tree(request->deps, &fds[INSIDE_FD_DEPS], NULL, err);
 	plan->deps_are_node_modules = has_modules && request->kind == SANDBOX_INSTANCE;
 	return rc;
+}
+
+/* While the sandbox mounts its root. One that cannot have a keeper does without. */
+static void
+main_start_keeper(const struct spawner_request *request, struct seat *seat)
+{
+	struct err err = {0};
+	int rc;
+
+	if (!request->wants_keeper)
+		return;
+	rc = seat_start_keeper(&spawner.seats, seat, &err);
+	if (rc == 0)
+		rc = main_watch(seat->keeper.pidfd, MAIN_KEEPER, seat->index, &err);
+	if (rc == 0 || rc == ERR_NOT_FOUND)
+		return;
+	log_warn("keeper.failed", "sandbox=%u error=%s", seat->sandbox, log_q(err.text));
+	keeper_host_end(&seat->keeper);
+	main_on_keeper(seat);
 }
 
 static int
@@ -450,10 +490,13 @@ main_on_start(const struct spawner_request *request, const struct spawner_fds *f
 	seat->kind = request->kind;
 	memcpy(seat->tree, request->tree, sizeof(seat->tree));
 	spawner.by_sandbox[request->sandbox] = seat;
-	if (main_start(request, seat, fds->at, &seat->failure) < 0)
+	if (main_start(request, seat, fds->at, &seat->failure) < 0) {
 		seat_kill(&spawner.seats, seat);
-	else if (seat->oom >= 0)
+		return;
+	}
+	if (seat->oom >= 0)
 		main_watch(seat->oom, MAIN_OOM, seat->index, &err);
+	main_start_keeper(request, seat);
 }
 
 static void
@@ -518,6 +561,8 @@ main_on_event(uint64_t data)
 		main_on_daemon();
 	else if (source == MAIN_REMOVAL)
 		main_on_removal(&spawner.removals[index]);
+	else if (source == MAIN_KEEPER)
+		main_on_keeper(seat);
 	else if (seat->state != SEAT_SPARE && seat->state != SEAT_TAKEN)
 		return; /* its pid 1 was buried earlier in this turn */
 	else if (source == MAIN_PID)
@@ -576,6 +621,7 @@ main_end(void)
 	for (unsigned i = 0; i < spawner.seats.n; i++) {
 		if (all[i].state == SEAT_SPARE || all[i].state == SEAT_TAKEN)
 			seat_died(&spawner.seats, &all[i]);
+		main_on_keeper(&all[i]);
 		while (all[i].state == SEAT_ENDING && !seat_clear(&spawner.seats, &all[i]))
 			usleep(1000);
 	}
@@ -612,6 +658,9 @@ main_say_what_is_missing(void)
 	if (spawner.seats.is_user_shared)
 		log_warn("protection.unavailable",
 			"what=user.own reason=\"no range of user ids: all sandboxes share one\"");
+	if (spawner.seats.keeper < 0)
+		log_warn("protection.unavailable",
+			"what=keeper reason=\"mayfly-keeper is not installed\"");
 	if (spawner.seats.landlock_abi == 0)
 		log_warn("protection.unavailable", "what=landlock reason=\"not in this kernel\"");
 }
@@ -620,6 +669,7 @@ static int
 main_set_up(char **argv, int argc, struct err *err)
 {
 	struct stage_plan stage = {argv[1], (const char *const *)argv + 6, (size_t)argc - 6};
+	struct err ignored = {0};
 	int rc;
 
 	spawner.bounds.n_sandboxes = (unsigned)strtoul(argv[3], NULL, 10);
@@ -630,6 +680,7 @@ main_set_up(char **argv, int argc, struct err *err)
 	spawner.seats.init = provision_program(argv[5], "mayfly-init", err);
 	if (spawner.seats.init < 0)
 		return spawner.seats.init;
+	spawner.seats.keeper = provision_program(argv[5], "mayfly-keeper", &ignored);
 	rc = cgroup_open(&spawner.seats.cgroups, argv[2], err);
 	if (rc == 0)
 		rc = stage_enter(&stage, err);
