@@ -62,8 +62,12 @@ seat_reset(struct seats *seats, struct seat *seat)
 {
 	unsigned index = (unsigned)(seat - seats->all);
 
-	*seat = (struct seat){
-		.index = index, .pidfd = -1, .control = -1, .oom = -1, .listener = -1};
+	*seat = (struct seat){.index = index,
+		.pidfd = -1,
+		.control = -1,
+		.oom = -1,
+		.listener = -1,
+		.keeper = KEEPER_HOST_NONE};
 	list_init(&seat->link);
 }
 
@@ -224,12 +228,28 @@ seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	return rc;
 }
 
+int
+seat_start_keeper(struct seats *seats, struct seat *seat, struct err *err)
+{
+	struct keeper_host_plan plan = {
+		.program = seats->keeper,
+		.seat = seat->pidfd,
+		.is_user_shared = seats->is_user_shared,
+	};
+
+	must(seat->state == SEAT_TAKEN);
+	if (seats->keeper < 0)
+		return err_set(err, ERR_NOT_FOUND, "mayfly-keeper is not installed");
+	return keeper_host_start(&seat->keeper, &plan, err);
+}
+
 void
 seat_kill(struct seats *seats, struct seat *seat)
 {
 	/* With pid 1 the kernel ends everything of its pid namespace. */
 	if (seat->pidfd >= 0)
 		syscall(SYS_pidfd_send_signal, seat->pidfd, SIGKILL, NULL, 0);
+	keeper_host_end(&seat->keeper);
 }
 
 static void
@@ -268,6 +288,7 @@ seat_died(struct seats *seats, struct seat *seat)
 {
 	siginfo_t how = {0};
 
+	keeper_host_end(&seat->keeper);
 	while (waitid(P_PIDFD, (id_t)seat->pidfd, &how, WEXITED) < 0 && errno == EINTR)
 		;
 	if (!seat->has_status)
@@ -288,7 +309,11 @@ bool
 seat_clear(struct seats *seats, struct seat *seat)
 {
 	struct err err = {0};
-	int rc = seats->cgroups.ops->remove(&seats->cgroups, seat->index, &err);
+	int rc;
+
+	if (seat->keeper.pidfd >= 0)
+		return false;
+	rc = seats->cgroups.ops->remove(&seats->cgroups, seat->index, &err);
 
 	if (rc == ERR_CONFLICT) {
 		seats->cgroups.ops->kill(&seats->cgroups, seat->index);

@@ -23,6 +23,7 @@
 #include "sandbox/anyip.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/inside.h"
+#include "sandbox/keeper_host.h"
 #include "sandbox/syscall_filter.h"
 
 enum seat_state { SEAT_FREE, SEAT_SPARE, SEAT_TAKEN, SEAT_ENDING };
@@ -43,6 +44,7 @@ struct seat {
 	int listener; /* owned, -1 for none */
 	int egress[ANYIP_SOCKETS_MAX]; /* owned: the first n_egress, of anyip.h */
 	unsigned n_egress;
+	struct keeper_host keeper;
 	bool is_started, was_stopped, has_status;
 	int status;
 	struct err failure;
@@ -56,7 +58,8 @@ struct seats {
 	struct list spares, ending;
 	uint32_t uid_base;
 	bool is_user_shared;
-	int init; /* owned: the program mayfly-init */
+	int init;   /* owned: the program mayfly-init */
+	int keeper; /* owned: the program mayfly-keeper, -1 where there is none */
 	int landlock_abi, last_capability;
 	struct syscall_filter filter;
 };
@@ -75,6 +78,9 @@ void seat_take(struct seats *seats, struct seat *seat);
 int seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	const int fds[INSIDE_FDS], struct err *err);
 
+/* Starts a keeper beside a seat that was taken, whose daemon's end then stands in seat->keeper. */
+int seat_start_keeper(struct seats *seats, struct seat *seat, struct err *err);
+
 /* Host user of everything on this seat. */
 uid_t seat_uid(const struct seats *seats, const struct seat *seat);
 
@@ -87,7 +93,8 @@ void seat_close_egress(struct seat *seat);
  * usage. Moves to ENDING. */
 void seat_died(struct seats *seats, struct seat *seat);
 
-/* Removes the cgroup of an ENDING seat; false while it cannot be yet. Then FREE. */
+/* Removes the cgroup of an ENDING seat; false while it cannot be yet, or its keeper is not buried.
+ * Then FREE. */
 bool seat_clear(struct seats *seats, struct seat *seat);
 
 #endif
