@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/user.h>
 
 #include "keeper/keeper.h"
 
@@ -59,7 +60,53 @@ struct subject {
 	uint8_t *scratch; /* owned: SUBJECT_SCRATCH_MAX, copied in before and out after a batch */
 	size_t n_scratch;
 	uint64_t scratch_at; /* its address in the subject */
+
+	/* The subject's own; others leave them alone. */
+	int init;                     /* owned: pidfd of init_pid */
+	int memory;                   /* owned: /proc/<main_pid>/mem */
+	int tasks;                    /* owned: /proc/<main_pid>/task */
+	size_t n_threads_room;        /* allocated */
+	size_t n_threads_kept;        /* the first of them, which the snapshot has */
+	struct user_regs_struct base; /* registers of the main thread as it waits, to call from */
+	uint64_t base_mask;           /* its signal mask */
+	uint64_t stub_at, ops_at;     /* addresses in the subject, 0 before subject_settle() */
+	size_t n_wipe;                /* bytes from ops_at that the last batch has used */
+	bool is_stopped, is_batch_run, is_batch_full;
+	pid_t born; /* a child that a system call of the last batch made, held; 0: none */
 };
+
+/* CLOSED → FREE: finds the main program. subject_close() is harmless at any time. */
+int subject_open(
+	struct subject *subject, const struct keeper_subject *told, struct keeper_reply *reply);
+void subject_close(struct subject *subject);
+
+/* FREE → STOPPED: every thread, also those that come to be meanwhile. A thread that has not stopped
+ * after 200 ms is a verdict. On failure some may be stopped: subject_let_go(). */
+int subject_stop(struct subject *subject, struct keeper_reply *reply);
+/* STOPPED → FREE, with the registers that the threads have now. */
+void subject_let_go(struct subject *subject);
+/* From now on the threads of this moment are those of the snapshot; others are new. */
+void subject_know_threads(struct subject *subject);
+/* Makes the new ones exit. */
+int subject_end_threads(struct subject *subject, struct keeper_reply *reply);
+
+/* Until a thread or child that is traced stops or ends: 1 and its status, 0 when it is not there;
+ * -1 with a verdict when the time is over. */
+int subject_wait(pid_t tid, int *ret_status, struct keeper_reply *reply);
+
+/* Makes one system call in the main thread, which waits in one, from there. Gives its result, or
+ * -errno, in *ret. */
+int subject_inject(struct subject *subject, int64_t *ret, struct keeper_reply *reply, long number,
+	const uint64_t args[static 6]);
+#define subject_inject_call(subject, ret, reply, number, ...)                                      \
+	subject_inject(subject, ret, reply, number, (const uint64_t[6]){__VA_ARGS__})
+
+/* Maps the stub and what a batch is written to. */
+int subject_settle(struct subject *subject, struct keeper_reply *reply);
+/* Whether the stub is still what was put there: a batch must not run otherwise. */
+int subject_check_stub(struct subject *subject, struct keeper_reply *reply);
+/* Zeroes what batches have left in the subject's memory. */
+int subject_wipe(struct subject *subject, struct keeper_reply *reply);
 
 /* Appends a system call to the next batch; gives its index, to find the result by. Arguments that
  * are not named are 0. A batch that is full is a verdict of the run. */
