@@ -79,7 +79,12 @@ const void *mf_body(const struct mf_request *request, size_t *ret_size);
 
 const char *mf_call_id(const struct mf_request *request);   /* 26 characters */
 int64_t mf_remaining_ms(const struct mf_request *request);  /* until the call is ended */
-const uint8_t *mf_random(const struct mf_request *request); /* 32 fresh bytes, to seed with */
+
+/* 32 bytes that are fresh for this call, to seed generators with. In isolation call the memory of
+ * the program is, before each call, what it was in mf_serve(): a generator that was seeded before
+ * would give every call the same values. rand(), random() and drand48() are seeded from these bytes
+ * already, and OpenSSL if the program is linked with it; getrandom() needs nothing. */
+const uint8_t *mf_random(const struct mf_request *request);
 
 /* ---- its event as JSON (Lambda's HTTP payload format 2.0; of a direct call what was sent) ---- */
 

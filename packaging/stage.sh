@@ -17,7 +17,7 @@ find "$build/src" "$build/cli" "$build/runtimes" -type f -name 'mayfly*' -perm -
 rm -rf "$bin/.runtimes"
 mkdir "$bin/.runtimes"
 cp -r runtimes/*/ "$bin/.runtimes/"
-find "$bin/.runtimes" \( -name tests -o -name __pycache__ -o -name meson.build -o -name '*.c' \) \
+find "$bin/.runtimes" \( -name tests -o -name __pycache__ -o -name meson.build -o -name '*.[ch]' \) \
 	-prune -exec rm -rf {} +
 # Compiled once here and not at each start of an instance, whose root is read-only. Checked by the
 # digest of the source, so another version of it is never taken for this one.

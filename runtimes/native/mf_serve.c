@@ -182,6 +182,25 @@ send_error(struct mf_answer *answer, int given)
 		answer->error ? answer->error : text, "");
 }
 
+/* OpenSSL's, where the program is linked with it. */
+extern void RAND_add(const void *bytes, int size, double entropy) __attribute__((weak));
+
+/* The memory of the program is that of before the call that came last: what it draws must not be
+ * what that call drew. rand() and random() share their state. */
+static void
+renew_random(const uint8_t bytes[static 32])
+{
+	unsigned seed;
+	unsigned short seed_of_48_bits[3];
+
+	memcpy(&seed, bytes, sizeof(seed));
+	memcpy(seed_of_48_bits, bytes + sizeof(seed), sizeof(seed_of_48_bits));
+	srandom(seed);
+	seed48(seed_of_48_bits);
+	if (RAND_add)
+		RAND_add(bytes, 32, 32);
+}
+
 static bool
 serve_one(
 	struct mf_channel *channel, const struct mf_frame *frame, mf_handler_fn *handler, void *arg)
@@ -194,6 +213,7 @@ serve_one(
 
 	if (!mf_call_parse(frame, &call))
 		return false;
+	renew_random(call.start.random);
 	mf_request_init(&request, &call);
 	answer.is_direct = request.is_direct;
 	given = handler(&request, &answer, arg);

@@ -78,7 +78,7 @@ function isModule(file, code) {
 	}
 }
 
-async function load(file, code) {
+async function loadFile(file, code) {
 	if (isModule(file, code)) return import(pathToFileURL(file).href);
 	try {
 		return createRequire(file)(file);
@@ -176,16 +176,42 @@ function choose(loaded, file, names) {
 		`${words.shown(file)} does not export '${name}': ${list}`);
 }
 
-// Gives the handler's function; throws LoadError only.
-async function handler(spec, code) {
+// A hook of the function by its name, undefined if it has none.
+function hook(loaded, name, file) {
+	const found = loaded?.[name] ?? loaded?.default?.[name];
+	if (found === undefined || found === null) return undefined;
+	if (typeof found === 'function') return found;
+	throw new LoadError('Runtime.HandlerNotFound',
+		`${words.shown(file)} exports '${name}', but as ${words.kindOf(found)}, not as a function`);
+}
+
+function guarded(run, name) {
+	return run && (async () => {
+		try {
+			await run();
+		} catch (error) {
+			throw new LoadError(words.typeOf(error), `${name}: ${words.messageOf(error)}`,
+				words.traceOf(error));
+		}
+	});
+}
+
+// Gives { handler, beforeSnapshot, afterRestore }, functions of the module, the last two where it
+// has them; throws LoadError only, and so does beforeSnapshot().
+async function load(spec, code) {
 	let found = null;
 	try {
 		const { file, names } = split(spec);
 		found = findFile(code, file);
-		return choose(await load(found, code), found, names);
+		const loaded = await loadFile(found, code);
+		return {
+			handler: choose(loaded, found, names),
+			beforeSnapshot: guarded(hook(loaded, 'beforeSnapshot', found), 'beforeSnapshot'),
+			afterRestore: hook(loaded, 'afterRestore', found),
+		};
 	} catch (error) {
 		throw explain(error, found);
 	}
 }
 
-module.exports = { handler };
+module.exports = { load };

@@ -13,6 +13,7 @@ const words = require('./words.js');
 const { Channel, ...frame } = require('./channel.js');
 const answers = require('./answer.js');
 const log = require('./log.js');
+const random = require('./random.js');
 const { isUtf8 } = require('buffer');
 
 const HTTP = 1;
@@ -24,6 +25,7 @@ const env = process.env;
 const code = process.argv[2] || '/code';
 const spec = env.MAYFLY_HANDLER || 'index.handler';
 const concurrency = Number(env.MAYFLY_CONCURRENCY || 1);
+const isFresh = env.MAYFLY_ISOLATION === 'call'; // what a call leaves behind is undone after it
 const functionName = env.MAYFLY_FUNCTION || '';
 const functionVersion = env.MAYFLY_VERSION || '1';
 const memoryLimitInMB = env.MAYFLY_MEMORY_MIB || '';
@@ -31,9 +33,9 @@ const arn = `arn:mayfly:function:${env.MAYFLY_ORG || ''}:${functionName}:${funct
 const logGroupName = `/mayfly/${env.MAYFLY_ORG || ''}/${functionName}`;
 
 const now = Date.now;
-const random = Buffer.alloc(32); // fresh for the call that started last
-const calls = new Map();         // in flight, by number
+const calls = new Map(); // in flight, by number
 let handler = null;
+let afterRestore; // the function's own, before each call that starts from fresh state
 let runIn = null; // (call, work): runs work so that what it prints is known to be of the call
 
 process.title = 'node';
@@ -110,7 +112,7 @@ function onFrame(kind, number, buffer, start, end) {
 }
 
 function onCall(number, buffer, start, end) {
-	random.set(buffer.subarray(start, start + 32));
+	random.renew(buffer, start);
 	const id = buffer.latin1Slice(start + 32, start + 58);
 	const isHttp = buffer[start + 58] === HTTP;
 	const deadline = buffer.readUInt32LE(start + 64) + buffer.readUInt32LE(start + 68) * 4294967296;
@@ -128,8 +130,19 @@ function onCall(number, buffer, start, end) {
 		return;
 	}
 	const context = new Context(call, id, deadline);
-	if (runIn === null) begin(call, event, context);
-	else runIn(call, () => begin(call, event, context));
+	const run = afterRestore === undefined ? begin : restore;
+	if (runIn === null) run(call, event, context);
+	else runIn(call, () => run(call, event, context));
+}
+
+async function restore(call, event, context) {
+	try {
+		await afterRestore();
+	} catch (error) {
+		fail(call, error);
+		return;
+	}
+	begin(call, event, context);
 }
 
 function directEvent(buffer, start, end) {
@@ -250,17 +263,35 @@ function onUncaught(error) {
 process.on('uncaughtException', onUncaught);
 process.on('exit', () => channel.flushWaiting(1000)); // the last words
 
-function boot() {
+// The parts of Node that keep random bytes begin anew; what cannot be told to is not served where
+// a call is promised to draw its own.
+function setupRandom() {
+	const reason = random.setup();
+	if (reason === undefined || !isFresh) return;
+	failBoot('Runtime.Unsupported', `isolation call is not possible with this Node: ${reason}`, '');
+}
+
+function failBoot(type, message, trace) {
+	channel.send(frame.FAIL, 0, 0, words.payload(type, message, trace));
+	process.exit(1);
+}
+
+async function boot() {
 	if (concurrency > 1) runIn = log.capture(channel);
 	else log.direct();
-	require('./load.js').handler(spec, code).then((found) => {
-		handler = found;
-		channel.send(frame.READY, 0, 0, '');
-		channel.flush();
-	}, (error) => {
-		channel.send(frame.FAIL, 0, 0, words.payload(error.type, error.message, error.trace));
-		process.exit(1);
-	});
+	setupRandom();
+	const release = isFresh ? random.watchWorkers() : undefined;
+	try {
+		const found = await require('./load.js').load(spec, code);
+		await found.beforeSnapshot?.();
+		handler = found.handler;
+		if (isFresh) afterRestore = found.afterRestore;
+	} catch (error) {
+		failBoot(error.type, error.message, error.trace);
+	}
+	release?.();
+	channel.send(frame.READY, 0, 0, '');
+	channel.flush();
 }
 
 try {

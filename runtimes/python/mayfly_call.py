@@ -5,11 +5,11 @@ import json
 import os
 import re
 import struct
-import sys
 import time
 
 import mayfly_answer as answers
 import mayfly_channel as channel_of
+import mayfly_random as random
 import mayfly_words as words
 
 HTTP = 1
@@ -47,16 +47,6 @@ class Context:
         return max(0, self._deadline - int(time.time() * 1000))
 
 
-def reseed(fresh):
-    """Fresh state for the generators that the function has loaded."""
-    random = sys.modules.get("random")
-    if random is not None:
-        random.seed(fresh)
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        numpy.seed(struct.unpack("<8I", fresh))
-
-
 def http_event(head, body):
     event = _parse(head)
     if not body:
@@ -85,13 +75,12 @@ class Call:
         self.is_http = False
         self.is_cancelled = False
 
-    def begin(self, view, reseeds=True):
+    def begin(self, view):
         """Gives (event, context) of the payload of a CALL frame."""
         fresh, call_id, trigger, deadline, head_size = _unpack(view)
         middle = START_SIZE + head_size
         self.is_http = trigger == HTTP
-        if reseeds:
-            reseed(fresh)
+        random.renew(fresh)
         if self.is_http:
             event = http_event(str(view[START_SIZE:middle], "utf-8"), view[middle:])
         else:

@@ -93,6 +93,32 @@ def choose(module, name):
     raise LoadError("Runtime.HandlerNotFound", f"{file} does not define '{name}': {text}")
 
 
+def hook(module, name):
+    """A hook of the function, None if it has none."""
+    found = getattr(module, name, None)
+    if found is None or callable(found):
+        return found
+    raise LoadError("Runtime.HandlerNotFound",
+                    f"'{name}' in {words.shown(module.__file__)} is of type "
+                    f"{type(found).__name__}, not a function")
+
+
+def run_before(before, loop):
+    """before_snapshot(), in the loop of the function where it is async."""
+    try:
+        result = before()
+        if not hasattr(result, "__await__"):
+            return
+        if loop is not None:
+            loop.run_until_complete(result)
+            return
+        import asyncio
+        asyncio.run(result)
+    except Exception as error:
+        raise LoadError(words.type_of(error), f"before_snapshot: {words.message_of(error)}",
+                        words.trace_of(error)) from None
+
+
 def add_path(code, deps):
     """Code first, then dependencies with their .pth files, then the standard library."""
     sys.path[:0] = [code, deps]
@@ -105,8 +131,20 @@ def add_path(code, deps):
         site.addsitedir(deps)
 
 
-def handler(spec, code, deps):
-    """Gives the handler; raises LoadError, or what ends the process (SystemExit)."""
+class Function:
+    """What a module gives: its handler, and its hooks or None."""
+
+    def __init__(self, module, name):
+        self.handler = choose(module, name)
+        self.before_snapshot = hook(module, "before_snapshot")
+        self.after_restore = hook(module, "after_restore")
+        if is_async(self.after_restore) and not is_async(self.handler):
+            raise LoadError("Runtime.HandlerNotFound",
+                            "after_restore is `async def`, and the handler is not")
+
+
+def function(spec, code, deps):
+    """Gives the Function; raises LoadError, or what ends the process (SystemExit)."""
     module, name = split(spec)
     try:
         os.chdir(code)
@@ -115,7 +153,7 @@ def handler(spec, code, deps):
     check_file(module, code)
     add_path(code, deps)
     try:
-        return choose(importlib.import_module(module), name)
+        return Function(importlib.import_module(module), name)
     except LoadError:
         raise
     except Exception as error:

@@ -88,7 +88,7 @@ def flush_output():
 def run_one(call, view, handler):
     running.set(call.number)
     try:
-        event, context = call.begin(view, reseeds=False)
+        event, context = call.begin(view)
         result = handler(event, context)
     except SystemExit as ending:
         end_process(ending)
@@ -143,9 +143,13 @@ def serve_threads(channel, handler, concurrency):
             calls[number].is_cancelled = True
 
 
-async def run_async(call, event, context, handler):
+async def run_async(call, event, context, handler, restore):
     running.set(call.number)
     try:
+        if restore is not None:
+            restored = restore()
+            if hasattr(restored, "__await__"):
+                await restored
         result = handler(event, context)
         if not hasattr(result, "__aiter__"):
             result = await result
@@ -181,22 +185,26 @@ async def settle_async(call, result):
     channel.send(channel_of.ANSWER_END, number, b"")
 
 
-def serve_async(channel, handler, concurrency):
-    """Each call is a task; CANCEL cancels it."""
+def new_loop():
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    return loop
+
+
+def serve_async(channel, handler, loop, restore=None):
+    """Each call is a task; CANCEL cancels it."""
     frames = channel.frames(socket.MSG_DONTWAIT)
     tasks = {}
 
     def begin(number, view):
         call = Call(channel, number)
         try:
-            event, context = call.begin(view, concurrency == 1)
+            event, context = call.begin(view)
         except Exception as error:  # noqa: BLE001 - what the caller sent is not JSON
             give_error(call, error)
             channel.flush()
             return
-        task = tasks[number] = loop.create_task(run_async(call, event, context, handler))
+        task = tasks[number] = loop.create_task(run_async(call, event, context, handler, restore))
         task.add_done_callback(lambda _: tasks.pop(number, None))
 
     def on_readable():

@@ -17,6 +17,7 @@ sys.path[:] = [path for path in sys.path if path != HERE] + [HERE]
 
 import mayfly_channel as channel_of  # noqa: E402
 import mayfly_load as load  # noqa: E402
+import mayfly_random as random  # noqa: E402
 import mayfly_words as words  # noqa: E402
 from mayfly_call import Call, give_error, settle  # noqa: E402
 
@@ -33,7 +34,7 @@ def flush_output():
         pass  # the function closed or replaced it
 
 
-def serve_plainly(channel, handler):
+def serve_plainly(channel, handler, restore):
     """One call at a time, on the main thread."""
     for kind, number, view in channel.frames():
         if kind != channel_of.CALL:
@@ -41,6 +42,8 @@ def serve_plainly(channel, handler):
         call = Call(channel, number)
         try:
             event, context = call.begin(view)
+            if restore is not None:
+                restore()
             result = handler(event, context)
         except Exception as error:  # noqa: BLE001 - whatever the function raises is its answer
             flush_output()
@@ -54,6 +57,35 @@ def serve_plainly(channel, handler):
         channel.flush()
 
 
+def get_ready(spec, code, deps, is_fresh):
+    """Loads the function. Gives it with the loop that an async one runs in, or None."""
+    random.prepare()
+    function = load.function(spec, code, deps)
+    loop = None
+    if load.is_async(function.handler):
+        import mayfly_many as many
+        loop = many.new_loop()
+    if function.before_snapshot is not None:
+        load.run_before(function.before_snapshot, loop)
+    unknown = random.ready()
+    if unknown and is_fresh:
+        raise load.LoadError("Runtime.Unsupported", "isolation call is not possible with this "
+                             f"version of {unknown[0]}, whose random state cannot be renewed")
+    return function, loop
+
+
+def serve(channel, function, loop, concurrency, is_fresh):
+    restore = function.after_restore if is_fresh else None
+    if loop is not None:
+        import mayfly_many as many
+        many.serve_async(channel, function.handler, loop, restore)
+    elif concurrency > 1:
+        import mayfly_many as many
+        many.serve_threads(channel, function.handler, concurrency)
+    else:
+        serve_plainly(channel, function.handler, restore)
+
+
 def main():
     code = sys.argv[1] if len(sys.argv) > 1 else CODE
     deps = sys.argv[2] if len(sys.argv) > 2 else DEPS
@@ -61,6 +93,7 @@ def main():
         del os.environ[name]
     spec = os.environ.get("MAYFLY_HANDLER") or "main.handler"
     concurrency = int(os.environ.get("MAYFLY_CONCURRENCY") or 1)
+    is_fresh = os.environ.get("MAYFLY_ISOLATION") == "call"
     sys.argv[:] = [os.path.join(code, spec.rpartition(".")[0] + ".py")]
     words.setup(code, deps, HERE)
     channel = channel_of.Channel(3)
@@ -70,7 +103,7 @@ def main():
     else:
         sys.stdout.reconfigure(line_buffering=True)
     try:
-        handler = load.handler(spec, code, deps)
+        function, loop = get_ready(spec, code, deps, is_fresh)
     except load.LoadError as error:
         flush_output()
         channel.send(channel_of.FAIL, 0, words.payload(error.type, str(error), error.trace))
@@ -84,13 +117,7 @@ def main():
         os._exit(1)
     channel.send(channel_of.READY, 0, b"")
     channel.flush()
-    if load.is_async(handler):
-        import mayfly_many as many
-        many.serve_async(channel, handler, concurrency)
-    elif concurrency > 1:
-        many.serve_threads(channel, handler, concurrency)
-    else:
-        serve_plainly(channel, handler)
+    serve(channel, function, loop, concurrency, is_fresh)
 
 
 if __name__ == "__main__":

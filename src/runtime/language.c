@@ -53,6 +53,7 @@ struct language_scan {
 	struct language_words folders; /* of programs */
 	struct language_words python;  /* what the first Python is made of, its program first */
 	char *program_pack, *program_exec, *program_lambda, *program_unpack; /* owned */
+	char *addon_node;                                                    /* owned */
 };
 
 /* ---- root plans ---- */
@@ -267,6 +268,7 @@ on_node(const char *path, const char *place, void *arg)
 	plan = add_root(name, "", &files);
 	plan->links = links;
 	plan->shim = shim_of("node");
+	plan->programs = words_of(scan->addon_node, NULL, NULL, NULL);
 	language->root = plan;
 	npm = find_npm(scan, place);
 	if (npm)
@@ -480,6 +482,8 @@ find_own_all(struct language_scan *scan, struct err *err)
 		rc = find_own("mayfly-lambda", &scan->program_lambda, err);
 	if (rc == 0)
 		rc = find_own("mayfly-unpack", &scan->program_unpack, err);
+	if (rc == 0)
+		rc = find_own("mayfly-node.node", &scan->addon_node, err);
 	if (rc == 0 && access(runtimes, F_OK) < 0)
 		rc = err_set(err, ERR_NOT_FOUND, "mayfly's folder %s is not there", runtimes);
 	return rc;
@@ -525,6 +529,7 @@ language_scan(const char *const *folders, struct err *err)
 	free(scan.program_exec);
 	free(scan.program_lambda);
 	free(scan.program_unpack);
+	free(scan.addon_node);
 	return rc;
 }
 
