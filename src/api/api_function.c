@@ -13,6 +13,20 @@ api_function_newest(const struct function *function)
 	return list_last(&function->versions, struct version, link);
 }
 
+/* Causes that never came are left out. */
+static json_t *
+api_function_renewals(const struct renewal_tally *tally)
+{
+	json_t *discarded = json_object();
+
+	for (int i = 0; i < RENEWAL_CAUSES; i++)
+		if (tally->n_discarded[i])
+			json_object_set_new(discarded, renewal_cause_word((enum renewal_cause)i),
+				json_integer((json_int_t)tally->n_discarded[i]));
+	return json_pack(
+		"{s:I, s:o}", "renewed", (json_int_t)tally->n_renewed, "discarded", discarded);
+}
+
 /* What it runs with now stands beside it: the active version's configuration, else the newest's. */
 json_t *
 api_function_json(const struct function *function, bool with_values)
@@ -34,6 +48,7 @@ api_function_json(const struct function *function, bool with_values)
 	json_object_del(shown, "is_active");
 	json_object_del(shown, "build_log");
 	json_object_update_missing(json, shown);
+	json_object_set_new(json, "renewals", api_function_renewals(function->renewals));
 	json_object_set_new(json, "latest", api_version_json(newest, with_values));
 	return json;
 }

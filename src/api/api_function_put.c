@@ -9,8 +9,8 @@
 #define API_SOURCE_TEXT_BYTES (8u << 20)
 
 const char *const api_function_keys[] = {"name", "route", "runtime", "handler", "code", "limits",
-	"isolation", "concurrency", "max_instances", "idle_ms", "keep_on_disconnect", "description",
-	"environment", NULL};
+	"isolation", "mechanism", "concurrency", "min_instances", "max_instances", "idle_ms",
+	"keep_on_disconnect", "description", "environment", "network", NULL};
 
 /* ---- reading ---- */
 

@@ -14,6 +14,14 @@ api_version_code(const struct version *version)
 		api_version_digest(version->filename));
 }
 
+static json_t *
+api_version_mechanism(const struct version *version)
+{
+	return version->mechanism == MECHANISM_NONE
+		       ? json_null()
+		       : json_string(mechanism_word(version->mechanism));
+}
+
 json_t *
 api_version_json(const struct version *version, bool with_values)
 {
@@ -27,6 +35,8 @@ api_version_json(const struct version *version, bool with_values)
 		"ready_at", api_json_time(version->ready_ms));
 
 	json_object_update_new(json, version_config_json(&version->config, with_values));
+	json_object_set_new(json, "mechanism_in_use", api_version_mechanism(version));
+	json_object_set_new(json, "mechanism_reason", json_string(version->mechanism_reason));
 	return json;
 }
 

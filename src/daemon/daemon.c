@@ -97,6 +97,7 @@ daemon_make_roots(struct daemon *daemon, struct err *err)
 
 	if (rc < 0)
 		return err_wrap(err, rc, "looking for runtimes");
+	doctor_report_add_mechanisms(&daemon->report);
 	plans = language_roots(&daemon->n_roots);
 	daemon->roots = mem_new((daemon->n_roots + 1) * sizeof(*daemon->roots));
 	rc = root_prepare(config->data_dir, plans, daemon->n_roots, daemon->roots, err);

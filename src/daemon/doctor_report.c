@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "runtime/mechanism.h"
 
 static const char *const doctor_groups[] = {
 	[DOCTOR_PROTECTION] = "protection",
@@ -62,6 +63,13 @@ doctor_report_make(struct doctor_report *ret)
 		doctor_report_insert(ret, at, &cpu_time, 1);
 		break;
 	}
+}
+
+void
+doctor_report_add_mechanisms(struct doctor_report *report)
+{
+	mechanism_examine(report->findings, report->n);
+	report->n = mechanism_explain(report->findings, report->n, DOCTOR_REPORT_MAX);
 }
 
 const struct doctor_finding *

@@ -18,6 +18,8 @@ struct doctor_report {
 };
 
 void doctor_report_make(struct doctor_report *ret);
+/* After language_scan(): what serves each family of languages on this machine. */
+void doctor_report_add_mechanisms(struct doctor_report *report);
 
 /* The first finding that is needed and not there; NULL when all are. */
 const struct doctor_finding *doctor_report_missing(const struct doctor_report *report);

@@ -4,14 +4,20 @@
  */
 #include "daemon/daemon.h"
 #include "daemon/doctor_report.h"
+#include "runtime/language.h"
 
 static int
-main_doctor(bool is_json)
+main_doctor(const struct config *config)
 {
 	static struct doctor_report report;
+	struct err err = {0};
 
 	doctor_report_make(&report);
-	if (is_json)
+	if (language_scan(config->runtime_folders, &err) == 0)
+		doctor_report_add_mechanisms(&report);
+	else
+		fprintf(stderr, "mayfly-daemon: looking for runtimes: %s\n", err.text);
+	if (config->is_json)
 		doctor_report_print_json(&report, stdout);
 	else
 		doctor_report_print(&report, stdout);
@@ -34,7 +40,7 @@ main_run(const struct config *config)
 	config_log(config, &log);
 	log_setup(&log);
 	if (config->is_doctor)
-		return main_doctor(config->is_json);
+		return main_doctor(config);
 	if (config->is_check) {
 		puts("the settings are good");
 		return 0;

@@ -174,6 +174,7 @@ domain_open(struct domain *domain, struct err *err)
 
 	domain->orgs = domain->tokens = domain->shelf = domain->calls = MAP_INIT;
 	list_init(&domain->leaving);
+	domain->renewals = renewal_tally_new(NULL);
 	pool_setup(domain);
 	domain->builds = build_queue_new(domain);
 	rc = record_log_new(domain, &domain->records, err);
@@ -345,4 +346,5 @@ domain_free(struct domain *domain)
 	map_done(&domain->calls);
 	build_queue_free(domain->builds);
 	record_log_free(domain->records);
+	renewal_tally_release(domain->renewals);
 }

@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "net/loop.h"
 #include "runtime/language.h"
+#include "runtime/renewal.h"
 #include "sandbox/spawner.h"
 #include "store/store.h"
 
@@ -56,6 +57,7 @@ struct domain {
 	uint64_t queue_bytes;       /* held by waiting calls */
 	struct list idle_instances; /* of all pools, the one that is idle longest first */
 	struct list starved_pools;  /* that wait for a place on the machine, in turn */
+	struct renewal_tally *renewals; /* held: of all instances of the machine */
 	bool is_stopping;
 	struct domain_upkeep *upkeep; /* owned: what is done now and then */
 };

@@ -88,6 +88,7 @@ load_version(const struct row_version *row, void *arg)
 	version->created_ms = row->created_ms;
 	version->ready_ms = row->ready_ms;
 	load_config(arg, row, version);
+	version_choose_mechanism(version);
 	/* A ready version above the one that serves is one that was rolled back from. */
 	if (version->state == VERSION_READY && version->number > function->newest)
 		function->newest = version->number;

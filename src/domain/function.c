@@ -186,6 +186,7 @@ function_add(struct org *org, const char *name, const char *route)
 	list_init(&function->dropped);
 	list_init(&function->watchers);
 	function->org = org;
+	function->renewals = renewal_tally_new(org->domain->renewals);
 	snprintf(function->name, sizeof(function->name), "%s", name);
 	snprintf(function->route, sizeof(function->route), "%s", route);
 	map_put(&org->functions, str_of(function->name), function);
@@ -221,6 +222,7 @@ function_settle(struct function *function)
 	list_remove(&function->link);
 	if (!function_find(org, str_of(function->name))) /* there may be a new one of its name */
 		record_forget(org->domain->records, org->name, function->name);
+	renewal_tally_release(function->renewals);
 	free(function);
 	org->n_leaving--;
 	org_settle(org);
@@ -241,6 +243,7 @@ function_free(struct function *function)
 	free_versions(&function->versions);
 	free_versions(&function->dropped);
 	list_remove(&function->link);
+	renewal_tally_release(function->renewals);
 	free(function);
 }
 

@@ -70,6 +70,19 @@ check_memory(const struct function_spec *spec, const struct language *language, 
 		language->name);
 }
 
+/* A wish is for this machine: who says `fork` wants no other way. */
+static int
+check_mechanism(const struct function_spec *spec, const struct language *language, struct err *err)
+{
+	enum mechanism wish = spec->config.mechanism;
+	const char *obstacle = wish == MECHANISM_AUTO ? NULL : mechanism_obstacle(language, wish);
+
+	if (!obstacle)
+		return 0;
+	return err_field(err, ERR_INVALID, "mechanism", "mechanism %s does not serve %s here: %s",
+		mechanism_word(wish), language->name, obstacle);
+}
+
 static int
 check_spec(const struct function_spec *spec, const struct language **ret, struct err *err)
 {
@@ -85,6 +98,8 @@ check_spec(const struct function_spec *spec, const struct language **ret, struct
 		rc = err_field(err, ERR_INVALID, "code", "code is named by 64 hex digits");
 	if (rc >= 0)
 		rc = check_memory(spec, *ret, err);
+	if (rc >= 0)
+		rc = check_mechanism(spec, *ret, err);
 	return rc;
 }
 
@@ -170,6 +185,7 @@ add_version(struct function *function, const struct function_spec *spec,
 	snprintf(version->source, sizeof(version->source), "%s", spec->source);
 	snprintf(version->filename, sizeof(version->filename), "%.*s", STR_ARG(spec->filename));
 	version_config_copy(&spec->config, &version->config);
+	version_choose_mechanism(version);
 	version->pool = pool_new(version);
 	return version;
 }

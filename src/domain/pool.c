@@ -241,7 +241,7 @@ pool_leave_instance(struct pool_place *place)
 	pool->n_running--;
 	member->n_calls--;
 	pool_learn_service(pool, now_us - place->since_us);
-	if (member->is_ending)
+	if (member->is_ending || instance_state(member->instance) == INSTANCE_RENEWING)
 		return;
 	if (!instance_has_room(member->instance)) {
 		pool_set_ending(member);

@@ -58,6 +58,8 @@ pool_write_init(const struct version *version, struct buf *init)
 	pool_add_init_u64(init, "MAYFLY_MEMORY_MIB", config->limits.memory_mib);
 	pool_add_init_u64(init, "MAYFLY_TIMEOUT_MS", config->limits.timeout_ms);
 	pool_add_init_u64(init, "MAYFLY_CONCURRENCY", config->concurrency);
+	pool_add_init(
+		init, "MAYFLY_ISOLATION", version_isolation_word(version->config.isolation));
 	pool_add_init(init, "MAYFLY_RUNTIME", version->runtime);
 	for (size_t i = 0; command && command[i]; i++) {
 		char key[40];
@@ -107,6 +109,9 @@ pool_write_spec(
 		.boot_ms = pool->domain->config.boot_ms,
 		.answer_bytes = version->config.limits.answer_bytes,
 		.log_bytes = version->config.limits.log_bytes,
+		.mechanism = version->mechanism,
+		.wants_template = true,
+		.tally = version->function->renewals,
 	};
 	memcpy(ret->tree, version->tree, sizeof(ret->tree));
 	memcpy(ret->deps, version->deps, sizeof(ret->deps));
@@ -184,6 +189,36 @@ pool_on_ready(struct instance *instance, void *arg)
 }
 
 static void
+pool_on_room(struct instance *instance, void *arg)
+{
+	struct pool_instance *member = arg;
+	struct pool *pool = member->pool;
+	uint64_t now_us = clock_mono_us();
+
+	thread_on_loop();
+	if (member->is_ending)
+		return;
+	if (pool->n_waiting == 0) {
+		pool_set_idle(member, now_us);
+		return;
+	}
+	pool_set_busy(member);
+	pool_feed(pool, now_us);
+}
+
+/* The next one starts with what serves the version then. */
+static void
+pool_on_unable(struct instance *instance, enum mechanism tried, enum renewal_cause cause,
+	const char *why, void *arg)
+{
+	struct pool_instance *member = arg;
+
+	thread_on_loop();
+	if (member->pool->version)
+		version_mechanism_failed(member->pool->version, tried, cause, why);
+}
+
+static void
 pool_on_gone(struct instance *instance, const struct err *reason, struct str log, void *arg)
 {
 	struct pool_instance *member = arg;
@@ -229,7 +264,10 @@ pool_starve(struct pool *pool)
 static int ON_LOOP
 pool_start_member(struct pool *pool, struct err *err)
 {
-	const struct instance_events events = {.on_ready = pool_on_ready, .on_gone = pool_on_gone};
+	const struct instance_events events = {.on_ready = pool_on_ready,
+		.on_room = pool_on_room,
+		.on_unable = pool_on_unable,
+		.on_gone = pool_on_gone};
 	OWN(buf) struct buf init = BUF_INIT;
 	OWN(mem) struct pool_instance *member = mem_new(sizeof(*member));
 	struct instance_events mine = events;

@@ -10,43 +10,9 @@
 #ifndef MAYFLY_DOMAIN_VERSION_H
 #define MAYFLY_DOMAIN_VERSION_H
 
-#include "domain/domain.h"
-#include "domain/limits.h"
+#include "domain/version_config.h"
 
 enum version_state { VERSION_INITIALIZING, VERSION_READY, VERSION_FAILED };
-enum version_isolation { VERSION_ISOLATION_INSTANCE }; /* `call` joins with templates */
-
-struct version_variable {
-	char *key;   /* owned: [A-Za-z_][A-Za-z0-9_]*, at most 128, not MAYFLY_* */
-	char *value; /* owned: at most 32 KiB, no NUL */
-};
-
-struct version_config {
-	struct limits limits;
-	enum version_isolation isolation;
-	unsigned concurrency; /* calls at once in an instance: 1 */
-	unsigned max_instances;
-	unsigned idle_ms;
-	bool is_kept_on_disconnect; /* a client that goes away does not cancel the call */
-	char description[256];
-	struct version_variable *environment; /* owned */
-	size_t n_environment;                 /* at most 100, 64 KiB in all */
-};
-
-void version_config_default(const struct domain *domain, struct version_config *ret);
-/* Members: limits, isolation, concurrency, max_instances, idle_ms, keep_on_disconnect,
- * description, environment. What is not there stays as it is in *ret; an environment replaces the
- * one before. Other members are the caller's. */
-int version_config_read(const struct domain *domain, const json_t *object, const char *path,
-	struct version_config *ret, struct err *err);
-/* What the store has, over *ret: what the provider no longer allows is cut down to it. */
-int version_config_restore(
-	const struct domain *domain, const char *text, struct version_config *ret, struct err *err);
-/* Without values each variable is null. */
-json_t *version_config_json(const struct version_config *config, bool is_with_values);
-void version_config_done(struct version_config *config);
-void version_config_copy(const struct version_config *from, struct version_config *ret);
-
 struct version {
 	struct list link;          /* in function.versions */
 	struct function *function; /* borrowed */
@@ -60,8 +26,12 @@ struct version {
 	char tree[ID_SHA256_SIZE];
 	char deps[ID_SHA256_SIZE];
 	struct version_config config; /* owned */
-	char *reason;                 /* owned, "" unless FAILED */
-	char *build_log;              /* owned, "" without */
+	enum mechanism mechanism;     /* that serves it now; NONE with isolation `instance` */
+	char mechanism_reason[192];   /* why it is not the best, or not the one wished; "" */
+	unsigned n_unable;            /* keepers that failed since unable_ms */
+	uint64_t unable_ms;
+	char *reason;    /* owned, "" unless FAILED */
+	char *build_log; /* owned, "" without */
 	uint64_t created_ms, ready_ms;
 	struct pool *pool;   /* owned: its instances and waiting calls */
 	struct build *build; /* borrowed: while it is made ready, else NULL */
@@ -78,6 +48,14 @@ void version_hold(struct version *version) ON_LOOP;
 void version_release(struct version *version) ON_LOOP;
 
 /* ---- for this room ---- */
+
+/* Once its language and its configuration stand: which mechanism serves it. */
+void version_choose_mechanism(struct version *version);
+/* An instance that was started with `tried` could not be kept with it (instance_events.on_unable):
+ * the next mechanism serves from now on, at once for what lies in the program, after some such
+ * failures in a short time for what may be chance. */
+void version_mechanism_failed(struct version *version, enum mechanism tried,
+	enum renewal_cause cause, const char *why) ON_LOOP;
 
 /* A version of a function, at the end of its list, INITIALIZING; its pool is made by the caller,
  * once the configuration stands. */

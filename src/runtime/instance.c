@@ -144,7 +144,7 @@ static void ON_LOOP
 instance_free(struct instance *instance)
 {
 	channel_close(&instance->channel);
-	instance_keeper_close(instance);
+	instance_keeper_teardown(instance);
 	instance_log_close(instance);
 	instance_call_teardown(instance);
 	buf_done(&instance->trace);

@@ -52,7 +52,7 @@ struct instance_spec {
 	uint64_t log_bytes; /* kept of a call's log; 16 times it (1 MiB at least) ends the call */
 	enum mechanism mechanism;    /* not AUTO */
 	bool wants_template;         /* fork it from the template of its root, where there is one */
-	struct renewal_tally *tally; /* borrowed, lives longer than the instance; NULL for none */
+	struct renewal_tally *tally; /* counts there; NULL for none */
 };
 
 enum instance_state {
@@ -67,10 +67,13 @@ struct instance_events {
 	void (*on_ready)(struct instance *instance, void *arg);
 	/* After RENEWING: the next call may come. */
 	void (*on_room)(struct instance *instance, void *arg);
-	/* Before on_ready: this program cannot be kept by the mechanism asked for, or the machine
-	 * has no keeper. It goes on with ONCE; others of the version are better started with
-	 * mechanism_after(). `why` is for a person: "shared: writable memory …". */
-	void (*on_unable)(struct instance *instance, const char *why, void *arg);
+	/* Before on_ready: this program cannot be kept by the mechanism asked for (a cause of the
+	 * keeper's), its keeper failed (SILENT, LOST), or the machine has none (NONE). It goes on
+	 * with ONCE, or is discarded where nobody knows what the keeper left of it; others of the
+	 * version are better started with mechanism_after(). `why` is for a person: "shared:
+	 * writable memory …". */
+	void (*on_unable)(struct instance *instance, enum mechanism tried, enum renewal_cause cause,
+		const char *why, void *arg);
 	/* Exactly once, last; the instance is freed when it returns. `reason` says why it ended:
 	 * code 0 when it was asked to, else with blame (FUNCTION_FAILED with the runtime's words,
 	 * MEMORY_EXCEEDED, FUNCTION_EXITED, TIMEOUT for the boot, UNAVAILABLE …). A discarded one

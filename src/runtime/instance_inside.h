@@ -78,7 +78,7 @@ struct instance {
 	uint32_t n_oom_kills, n_fork_refused;
 
 	enum mechanism mechanism;
-	struct renewal_tally *tally;     /* borrowed; may be NULL */
+	struct renewal_tally *tally;     /* held; may be NULL */
 	int keeper;                      /* owned, -1 without */
 	struct loop_watch *keeper_watch; /* owned */
 	enum instance_keeper_wait keeper_wait;
@@ -114,7 +114,7 @@ void instance_call_measure_anew(struct instance *instance) ON_LOOP;
 
 /* ---- instance_keeper.c ---- */
 void instance_keeper_setup(struct instance *instance, const struct instance_spec *spec);
-void instance_keeper_close(struct instance *instance) ON_LOOP; /* harmless twice */
+void instance_keeper_teardown(struct instance *instance) ON_LOOP;
 /* Takes over the keeper's descriptor, -1 for none, also when it fails. */
 int instance_keeper_take(struct instance *instance, int fd, struct err *err) ON_LOOP;
 /* The program has loaded: false when it is to go on at once; else instance_be_kept() follows, or
@@ -129,7 +129,7 @@ bool instance_keeper_drops(struct instance *instance, const struct channel_frame
 void instance_keeper_end_call(struct instance *instance) ON_LOOP;
 void instance_keeper_renew_soon(struct instance *instance) ON_LOOP;
 /* It ends, for no fault that anybody has to be told of. */
-void instance_discard(struct instance *instance, unsigned renewal_cause) ON_LOOP;
+void instance_discard(struct instance *instance, enum renewal_cause cause) ON_LOOP;
 void instance_keeper_on_gone(struct instance *instance) ON_LOOP; /* before its calls learn it */
 
 /* ---- instance_log.c ---- */

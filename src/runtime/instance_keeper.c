@@ -18,7 +18,7 @@ enum {
 /* ---- the end of an instance that is not fit for another call ---- */
 
 void
-instance_discard(struct instance *instance, unsigned cause)
+instance_discard(struct instance *instance, enum renewal_cause cause)
 {
 	if (instance->state == INSTANCE_GONE || instance->was_asked || instance->reason.code < 0)
 		return;
@@ -38,36 +38,44 @@ instance_keeper_on_gone(struct instance *instance)
 		(!had_call && instance->n_served == 0))
 		return;
 	instance->is_counted = true;
-	renewal_count_discard(
-		instance->tally, had_call ? RENEWAL_CAUSE_CALL : (unsigned)KEEPER_CAUSE_GONE);
+	renewal_count_discard(instance->tally, had_call ? RENEWAL_CAUSE_CALL : RENEWAL_CAUSE_GONE);
 }
 
-void
+static void ON_LOOP
 instance_keeper_close(struct instance *instance)
 {
-	list_remove(&instance->after_call.link);
 	loop_watch_free(take_ptr(&instance->keeper_watch));
 	if (instance->keeper >= 0)
 		close(take_fd(&instance->keeper));
+}
+
+void
+instance_keeper_teardown(struct instance *instance)
+{
+	list_remove(&instance->after_call.link);
+	instance_keeper_close(instance);
+	renewal_tally_release(take_ptr(&instance->tally));
 }
 
 /* ---- keep ---- */
 
 /* It goes on without a keeper, for one call. */
 static void ON_LOOP
-instance_keeper_unable(struct instance *instance, const char *why)
+instance_keeper_unable(struct instance *instance, enum renewal_cause cause, const char *why)
 {
+	enum mechanism tried = instance->mechanism;
+
 	instance->mechanism = MECHANISM_ONCE;
 	instance->keeper_wait = INSTANCE_KEEPER_IDLE;
 	instance_keeper_close(instance);
-	instance->events.on_unable(instance, why, instance->events.arg);
+	instance->events.on_unable(instance, tried, cause, why, instance->events.arg);
 }
 
 /* What a keeper that died or talks nonsense left of the program nobody knows. */
 static void ON_LOOP
-instance_keeper_fail_to_keep(struct instance *instance, unsigned cause, const char *why)
+instance_keeper_fail_to_keep(struct instance *instance, enum renewal_cause cause, const char *why)
 {
-	instance_keeper_unable(instance, why);
+	instance_keeper_unable(instance, cause, why);
 	instance_discard(instance, cause);
 }
 
@@ -90,7 +98,7 @@ instance_keeper_keep(struct instance *instance)
 	if (instance->mechanism != MECHANISM_ROLLBACK && instance->mechanism != MECHANISM_FORK)
 		return false;
 	if (instance->keeper < 0) {
-		instance_keeper_unable(instance, "mayfly-keeper is not there");
+		instance_keeper_unable(instance, RENEWAL_CAUSE_NONE, "mayfly-keeper is not there");
 		return false;
 	}
 	instance->keeper_wait = INSTANCE_KEEPER_KEEPS;
@@ -118,7 +126,7 @@ instance_keeper_on_kept(struct instance *instance, const struct keeper_reply *re
 	if (reply->event == KEEPER_UNABLE) {
 		snprintf(why, sizeof(why), "%s%s%.120s", keeper_cause_word(reply->cause),
 			reply->text[0] ? ": " : "", reply->text);
-		instance_keeper_unable(instance, why);
+		instance_keeper_unable(instance, (enum renewal_cause)reply->cause, why);
 	}
 	instance_be_kept(instance);
 }
@@ -231,7 +239,7 @@ instance_keeper_renew_soon(struct instance *instance)
 
 /* A call in flight goes on to its end. */
 static void ON_LOOP
-instance_keeper_lose(struct instance *instance, unsigned cause, const char *why)
+instance_keeper_lose(struct instance *instance, enum renewal_cause cause, const char *why)
 {
 	loop_watch_want(instance->keeper_watch, 0);
 	instance->is_keeper_lost = true;
@@ -281,7 +289,7 @@ instance_keeper_on_readable(struct loop_watch *watch, int events, void *arg)
 	else if (reply.event == KEEPER_RENEWED)
 		instance_keeper_on_renewed(instance);
 	else
-		instance_discard(instance, reply.cause);
+		instance_discard(instance, (enum renewal_cause)reply.cause);
 }
 
 int
@@ -304,7 +312,7 @@ instance_keeper_setup(struct instance *instance, const struct instance_spec *spe
 	must(spec->mechanism != MECHANISM_AUTO);
 	must(spec->mechanism == MECHANISM_NONE || spec->concurrency == 1);
 	instance->mechanism = spec->mechanism;
-	instance->tally = spec->tally;
+	instance->tally = renewal_tally_hold(spec->tally);
 	instance->keeper = -1;
 	list_init(&instance->after_call.link);
 	instance->after_call.run = instance_keeper_after_call;

@@ -58,6 +58,7 @@ a_configuration_is_read_whole(void **state)
 	assert_int_equal(reading->config.concurrency, 7);
 	assert_int_equal(reading->config.max_instances, 3);
 	assert_int_equal(reading->config.idle_ms, 0);
+	assert_int_equal(reading->config.isolation, VERSION_ISOLATION_INSTANCE);
 	assert_true(reading->config.is_kept_on_disconnect);
 	assert_string_equal(reading->config.description, "d");
 	assert_int_equal(reading->config.n_environment, 2);
@@ -68,8 +69,9 @@ what_is_not_said_stays_and_an_environment_replaces_the_one_before(void **state)
 {
 	OWN(reading) struct reading *reading = reading_new();
 
-	assert_int_equal(
-		read_text(reading, "{\"concurrency\":7,\"environment\":{\"A\":\"1\"}}"), 0);
+	assert_int_equal(read_text(reading, "{\"isolation\":\"instance\",\"concurrency\":7,"
+					    "\"environment\":{\"A\":\"1\"}}"),
+		0);
 	assert_int_equal(read_text(reading, "{\"idle_ms\":5}"), 0);
 	assert_int_equal(reading->config.concurrency, 7);
 	assert_int_equal(reading->config.n_environment, 1);
@@ -90,6 +92,9 @@ what_is_refused_names_its_field_and_changes_nothing(void **state)
 	assert_refused(reading, "{\"max_instances\":1001}", "max_instances");
 	assert_refused(reading, "{\"idle_ms\":3600001}", "idle_ms");
 	assert_refused(reading, "{\"isolation\":\"none\"}", "isolation");
+	assert_refused(reading, "{\"mechanism\":\"none\"}", "mechanism");
+	assert_refused(reading, "{\"min_instances\":1001}", "min_instances");
+	assert_refused(reading, "{\"network\":{\"mode\":\"all\"}}", "network.mode");
 	assert_refused(reading, "{\"keep_on_disconnect\":1}", "keep_on_disconnect");
 	assert_refused(reading, "{\"limits\":[]}", "limits");
 	assert_refused(reading, "{\"limits\":{\"tmp_mib\":0}}", "limits.tmp_mib");
@@ -98,6 +103,57 @@ what_is_refused_names_its_field_and_changes_nothing(void **state)
 	assert_int_equal(reading->config.concurrency, 1);
 	assert_int_equal(reading->config.n_environment, 1);
 	assert_string_equal(reading->config.environment[0].key, "A");
+}
+
+static void
+members_that_do_not_go_together_are_refused(void **state)
+{
+	OWN(reading) struct reading *reading = reading_new();
+
+	assert_refused(reading, "{\"concurrency\":2}", "concurrency");
+	assert_string_equal(reading->err.text, "concurrency must be 1 with isolation call");
+	assert_refused(reading, "{\"isolation\":\"instance\",\"mechanism\":\"once\"}", "mechanism");
+	assert_refused(reading, "{\"min_instances\":3,\"max_instances\":2}", "min_instances");
+	assert_int_equal(
+		read_text(reading, "{\"isolation\":\"instance\",\"mechanism\":\"auto\"}"), 0);
+	assert_int_equal(read_text(reading, "{\"isolation\":\"call\",\"mechanism\":\"fork\"}"), 0);
+	assert_int_equal(reading->config.mechanism, MECHANISM_FORK);
+}
+
+static void
+isolation_is_of_the_call_and_of_the_instance_for_what_the_store_has_from_before(void **state)
+{
+	OWN(reading) struct reading *reading = reading_new();
+	struct domain *domain = &reading->domain;
+
+	assert_int_equal(reading->config.isolation, VERSION_ISOLATION_CALL);
+	assert_int_equal(version_config_restore(domain, "{\"concurrency\":8,\"max_instances\":2}",
+				 &reading->config, &reading->err),
+		0);
+	assert_int_equal(reading->config.isolation, VERSION_ISOLATION_INSTANCE);
+	assert_int_equal(reading->config.concurrency, 8);
+}
+
+static void
+what_is_written_is_read_again_as_it_was(void **state)
+{
+	OWN(reading) struct reading *reading = reading_new();
+	OWN(reading) struct reading *again = reading_new();
+	OWN(buf) struct buf text = BUF_INIT;
+
+	assert_int_equal(read_text(reading, "{\"mechanism\":\"once\",\"min_instances\":2,"
+					    "\"network\":{\"mode\":\"egress\","
+					    "\"allow\":[\"example.com:443\"]}}"),
+		0);
+	OWN(json) json_t *json = version_config_json(&reading->config, true);
+
+	json_write(json, &text);
+	assert_int_equal(
+		version_config_restore(&again->domain, text.at, &again->config, &again->err), 0);
+	assert_int_equal(again->config.isolation, VERSION_ISOLATION_CALL);
+	assert_int_equal(again->config.mechanism, MECHANISM_ONCE);
+	assert_int_equal(again->config.min_instances, 2);
+	assert_true(network_is_equal(&again->config.network, &reading->config.network));
 }
 
 static void
@@ -209,6 +265,8 @@ a_copy_has_its_own_environment(void **state)
 UNIT_TESTS(it(a_configuration_is_read_whole),
 	it(what_is_not_said_stays_and_an_environment_replaces_the_one_before),
 	it(what_is_refused_names_its_field_and_changes_nothing),
-	it(a_variable_that_breaks_a_rule_is_refused), it(an_environment_has_its_limits),
-	it(json_gives_back_what_was_read_and_hides_values),
+	it(members_that_do_not_go_together_are_refused),
+	it(isolation_is_of_the_call_and_of_the_instance_for_what_the_store_has_from_before),
+	it(what_is_written_is_read_again_as_it_was), it(a_variable_that_breaks_a_rule_is_refused),
+	it(an_environment_has_its_limits), it(json_gives_back_what_was_read_and_hides_values),
 	it(what_is_stored_is_cut_down_to_what_is_allowed), it(a_copy_has_its_own_environment))
