@@ -8,6 +8,9 @@
  * (MAYFLY_METHOD, MAYFLY_HEADER_X_Y, ...). Whatever a call leaves running is killed before its
  * answer ends: this process adopts every orphan below it (PR_SET_CHILD_SUBREAPER) and so can find
  * them all. The contract with the daemon is src/runtime/frame.h.
+ *
+ * Between calls it rests: one thread in a read of descriptor 3, no child, no timer, descriptors 0
+ *to 3 and no other. So a keeper can bring it back to the state that it had before its first call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,13 +25,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "exec_children.h"
 #include "exec_output.h"
 #include "exec_program.h"
 #include "mf_inside.h"
 
-#define TAIL_SIZE  2048 /* of stderr, for the error of a program that fails */
-#define QUIET_MS   20   /* output that waits for more is sent after it */
-#define ROUNDS_MAX 1000
+#define TAIL_SIZE 2048 /* of stderr, for the error of a program that fails */
+#define QUIET_MS  20   /* output that waits for more is sent after it */
 
 extern char **environ;
 
@@ -200,6 +203,8 @@ start(struct exec_run *run, const char *path, struct exec_environment *env)
 		return true;
 	}
 	cause = cause ? cause : errno;
+	if (run->pid > 0)
+		exec_children_end();
 	close(run->in);
 	close(run->out);
 	close(run->errors);
@@ -311,42 +316,6 @@ attend(struct exec_run *run)
 
 /* ---- what is left of it ---- */
 
-static bool
-kill_children(void)
-{
-	char path[64];
-	FILE *list;
-	int pid;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	list = fopen(path, "re");
-	if (!list)
-		return false;
-	while (fscanf(list, "%d", &pid) == 1)
-		kill(pid, SIGKILL);
-	fclose(list);
-	return true;
-}
-
-/* Kills and buries everything below this process. False if that could not be done: then this
- * process must end, and the sandbox ends with it. */
-static bool
-clear_children(void)
-{
-	for (int round = 0; round < ROUNDS_MAX; round++) {
-		pid_t pid = waitpid(-1, NULL, WNOHANG);
-
-		if (pid < 0 && errno == ECHILD)
-			return true;
-		if (pid > 0)
-			continue;
-		if (!kill_children())
-			return false;
-		waitpid(-1, NULL, 0);
-	}
-	return false;
-}
-
 /* The last lines of stderr, without what the cut left of a character. */
 static void
 send_failure(struct exec_run *run, int status)
@@ -391,7 +360,7 @@ finish(struct exec_run *run)
 	bool is_clear;
 
 	waitpid(run->pid, &status, 0);
-	is_clear = clear_children();
+	is_clear = exec_children_end();
 	while (take(run, &run->out))
 		;
 	while (take(run, &run->errors))

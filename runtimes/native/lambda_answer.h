@@ -16,6 +16,7 @@ struct lambda_call {
 	uint64_t number;
 	char id[27];
 	bool is_direct;
+	bool is_streamed; /* its answer comes in pieces */
 	bool has_head;    /* streamed: the head was sent */
 	bool has_prelude; /* streamed: it begins with one */
 };

@@ -259,6 +259,11 @@ lambda_http_write(struct lambda_http *http)
 void
 lambda_http_done(struct lambda_http *http)
 {
+	static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+	/* No port is left in TIME_WAIT, unless the client has yet to read what was sent. */
+	if (!http->is_last)
+		setsockopt(http->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	close(http->fd);
 	mf_bytes_done(&http->in);
 	mf_bytes_done(&http->out);

@@ -4,17 +4,28 @@
  *
  *	mayfly-lambda [folder of the code, /code by default]
  *
- * The program inherits descriptor 3. One that is linked with libmayfly says READY on it and serves
- * its calls there, and this process only waits for its end. One that knows Lambda asks for its
- * first event at http://$AWS_LAMBDA_RUNTIME_API; from that request on this process reads the
- * descriptor, and the program never does. Nobody has to say which of the two it is.
+ * A program that is linked with libmayfly says READY on descriptor 3 and serves its calls there.
+ *One that knows Lambda asks for its first event at http://$AWS_LAMBDA_RUNTIME_API. Nobody has to
+ *say which of the two it is.
  *
- * Up to MAYFLY_CONCURRENCY requests for events may wait at one time. One thread.
+ * With MAYFLY_ISOLATION=instance the program is started once and inherits descriptor 3. If it
+ *serves there, this process only waits for its end; from its first request for an event on, this
+ *process reads the descriptor, and the program never does. Up to MAYFLY_CONCURRENCY requests for
+ *events may wait at one time.
+ *
+ * With MAYFLY_ISOLATION=call it is started on trial, and ended when it has shown what it is. Then
+ * one that is linked with libmayfly takes this process's place. One that knows Lambda is started
+ * anew for each call, and ended with all that it started when it asks for the next event. Between
+ * calls this process rests: one thread in a read of descriptor 3, no child, no timer, descriptors 0
+ * to 3 and no other. So a keeper can bring it back to the state that it had before its first call.
+ *
+ * One thread.
  */
-#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,91 +38,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "exec_children.h"
 #include "exec_program.h"
-#include "lambda_answer.h"
-#include "lambda_http.h"
+#include "lambda_api.h"
 
-#define PORT      9001
-#define CLIENTS   256
-#define API       "/2018-06-01/runtime/"
-#define JSON_TYPE "content-type: application/json\r\n"
-#define STREAMING "streaming"
+#define AFTER_MS 20 /* that a program has behind its answer to ask for the next event */
+#define N_OTHERS 2  /* items of poll(2) before those of the API */
 
 struct lambda {
+	const char *path; /* borrowed: of the program */
 	struct mf_channel channel;
-	bool is_polled; /* the program is one that asks for events here */
-	int listener;
-	int done; /* pidfd of the program */
-	pid_t pid;
-	struct lambda_call *calls; /* owned: taken and not answered */
-	size_t n_clients;
-	struct lambda_client {
-		struct lambda_http http;
-		uint64_t waits_since;          /* for an event: its turn; 0 if it does not wait */
-		struct lambda_call *streaming; /* borrowed */
-	} clients[CLIENTS];
-	uint64_t turn;
+	struct lambda_api api;
+	pid_t pid; /* of the program */
+	int done;  /* its pidfd */
 };
 
-static struct lambda lambda;
-
-/* ---- answers to the program ---- */
-
-static void
-refuse(struct lambda_client *client, int status, const char *type, const char *message)
-{
-	char body[512];
-
-	snprintf(body, sizeof(body), "{\"errorMessage\":\"%s\",\"errorType\":\"%s\"}", message,
-		type);
-	lambda_http_answer(&client->http, status, JSON_TYPE, body, strlen(body));
-}
-
-static void
-accept_post(struct lambda_client *client)
-{
-	static const char body[] = "{\"status\":\"OK\"}";
-
-	lambda_http_answer(&client->http, 202, JSON_TYPE, body, sizeof(body) - 1);
-}
-
-/* ---- calls ---- */
-
-static struct lambda_call *
-find_call(const char *id, size_t size)
-{
-	struct lambda_call *call = lambda.calls;
-
-	while (call && (strlen(call->id) != size || memcmp(call->id, id, size) != 0))
-		call = call->next;
-	return call;
-}
-
-static void
-forget_call(struct lambda_call *call)
-{
-	struct lambda_call **at = &lambda.calls;
-
-	while (*at != call)
-		at = &(*at)->next;
-	*at = call->next;
-	free(call);
-}
-
-static struct lambda_client *
-longest_waiting(void)
-{
-	struct lambda_client *found = NULL;
-
-	for (size_t i = 0; i < lambda.n_clients; i++) {
-		struct lambda_client *client = &lambda.clients[i];
-
-		if (client->waits_since && client->http.state != LAMBDA_CLOSED &&
-			(!found || client->waits_since < found->waits_since))
-			found = client;
-	}
-	return found;
-}
+/* ---- the program ---- */
 
 static const char *
 variable(const char *name)
@@ -119,275 +61,6 @@ variable(const char *name)
 	const char *value = getenv(name);
 
 	return value ? value : "";
-}
-
-static void
-give_event(struct lambda_client *client, const struct mf_frame *frame, const struct mf_call *parts)
-{
-	struct lambda_call *call = mf_memory(NULL, sizeof(*call));
-	struct mf_bytes event = {0};
-	char headers[1024];
-
-	*call = (struct lambda_call){.next = lambda.calls,
-		.number = frame->head.call,
-		.is_direct = parts->start.trigger == FRAME_DIRECT};
-	memcpy(call->id, parts->start.call_id, sizeof(parts->start.call_id));
-	lambda.calls = call;
-	mf_call_event(parts, &event);
-	snprintf(headers, sizeof(headers),
-		JSON_TYPE
-		"Lambda-Runtime-Aws-Request-Id: %s\r\n"
-		"Lambda-Runtime-Deadline-Ms: %llu\r\n"
-		"Lambda-Runtime-Invoked-Function-Arn: arn:mayfly:function:%.100s:%.100s:%.40s\r\n",
-		call->id, (unsigned long long)parts->start.deadline_unix_ms, variable("MAYFLY_ORG"),
-		variable("MAYFLY_FUNCTION"), variable("MAYFLY_VERSION"));
-	client->waits_since = 0;
-	lambda_http_answer(&client->http, 200, headers, event.at, event.size);
-	mf_bytes_done(&event);
-}
-
-/* One frame for one waiting client. False when the daemon is gone. */
-static bool
-take_frame(void)
-{
-	struct mf_frame frame;
-	struct mf_call parts;
-
-	if (!mf_channel_read(&lambda.channel, &frame))
-		return false;
-	if (frame.head.kind == FRAME_CALL && mf_call_parse(&frame, &parts))
-		give_event(longest_waiting(), &frame, &parts);
-	return true;
-}
-
-/* ---- requests of the program ---- */
-
-static void
-on_next(struct lambda_client *client)
-{
-	if (!lambda.is_polled) {
-		lambda.is_polled = true;
-		mf_channel_send(&lambda.channel, FRAME_READY, 0, 0, NULL, 0);
-	}
-	client->waits_since = ++lambda.turn;
-}
-
-static void
-on_init_error(struct lambda_client *client)
-{
-	char type[128] = "";
-
-	lambda_http_header(
-		&client->http.headers, "lambda-runtime-function-error-type", type, sizeof(type));
-	if (!lambda.is_polled)
-		lambda_answer_error(&lambda.channel, FRAME_FAIL, 0, type, client->http.body.at,
-			client->http.body.size);
-	accept_post(client);
-}
-
-static void
-on_error(struct lambda_client *client, struct lambda_call *call)
-{
-	char type[128] = "";
-
-	lambda_http_header(
-		&client->http.headers, "lambda-runtime-function-error-type", type, sizeof(type));
-	lambda_answer_error(&lambda.channel, FRAME_ERROR, call->number, type, client->http.body.at,
-		client->http.body.size);
-	forget_call(call);
-	accept_post(client);
-}
-
-/* What came of a streamed answer so far; at its end the trailers may say that it failed. */
-static void
-go_on_streaming(struct lambda_client *client)
-{
-	struct lambda_http *http = &client->http;
-	struct lambda_call *call = client->streaming;
-	struct mf_bytes error = {0};
-	char type[128] = "", body[8192] = "";
-	bool is_over;
-	size_t n;
-
-	lambda_http_header(&http->headers, "content-type", type, sizeof(type));
-	n = lambda_answer_stream(
-		&lambda.channel, call, type, http->body.at, http->body.size, &is_over);
-	memmove(http->body.at, http->body.at + n, http->body.size - n);
-	http->body.size -= n;
-	if (is_over) {
-		forget_call(call);
-		client->streaming = NULL;
-		http->is_last = true;
-		refuse(client, 400, "InvalidRequest", "the prelude is broken");
-		return;
-	}
-	if (http->state != LAMBDA_READY)
-		return;
-	*type = '\0';
-	if (lambda_http_header(
-		    &http->trailers, "lambda-runtime-function-error-type", type, sizeof(type))) {
-		lambda_http_header(
-			&http->trailers, "lambda-runtime-function-error-body", body, sizeof(body));
-		mf_bytes_add_from_base64(&error, body, strlen(body));
-		lambda_answer_error(
-			&lambda.channel, FRAME_ERROR, call->number, type, error.at, error.size);
-		mf_bytes_done(&error);
-	} else if (call->is_direct) {
-		lambda_answer_send(&lambda.channel, call, http->body.at, http->body.size);
-	} else {
-		lambda_answer_stream_end(&lambda.channel, call);
-	}
-	forget_call(call);
-	client->streaming = NULL;
-	accept_post(client);
-}
-
-static void
-on_response(struct lambda_client *client, struct lambda_call *call)
-{
-	lambda_answer_send(&lambda.channel, call, client->http.body.at, client->http.body.size);
-	forget_call(call);
-	accept_post(client);
-}
-
-/* "invocation/<id>/<what>" */
-static struct lambda_call *
-call_of_path(const char *rest, const char **ret_what)
-{
-	const char *id = rest + strlen("invocation/");
-	const char *slash;
-
-	*ret_what = "";
-	if (strncmp(rest, "invocation/", strlen("invocation/")) != 0 || !(slash = strchr(id, '/')))
-		return NULL;
-	*ret_what = slash + 1;
-	return find_call(id, (size_t)(slash - id));
-}
-
-static void
-on_request(struct lambda_client *client)
-{
-	struct lambda_http *http = &client->http;
-	bool is_api = strncmp(http->path, API, strlen(API)) == 0;
-	const char *rest = is_api ? http->path + strlen(API) : "", *what;
-	struct lambda_call *call = call_of_path(rest, &what);
-	bool is_get = strcmp(http->method, "GET") == 0;
-
-	if (is_get && strcmp(rest, "invocation/next") == 0)
-		on_next(client);
-	else if (is_get && strcmp(http->path, "/2018-06-01/ping") == 0)
-		lambda_http_answer(http, 200, "", "pong", 4);
-	else if (strcmp(rest, "init/error") == 0)
-		on_init_error(client);
-	else if (call && strcmp(what, "response") == 0)
-		on_response(client, call);
-	else if (call && strcmp(what, "error") == 0)
-		on_error(client, call);
-	else if (*what)
-		refuse(client, 400, "InvalidRequestID", "no call of this id is waiting");
-	else
-		refuse(client, 404, "NotFound", "the Runtime API has no such path");
-}
-
-/* A streamed answer is taken as it comes, from its head on. */
-static void
-begin_streaming(struct lambda_client *client)
-{
-	struct lambda_http *http = &client->http;
-	char mode[32];
-	const char *what;
-	struct lambda_call *call;
-
-	if (http->state < LAMBDA_BODY || client->streaming ||
-		strncmp(http->path, API, strlen(API)) != 0 ||
-		!lambda_http_header(&http->headers, "lambda-runtime-function-response-mode", mode,
-			sizeof(mode)) ||
-		strcmp(mode, STREAMING) != 0)
-		return;
-	call = call_of_path(http->path + strlen(API), &what);
-	if (call && strcmp(what, "response") == 0)
-		client->streaming = call;
-}
-
-/* ---- clients ---- */
-
-static void
-on_readable(struct lambda_client *client)
-{
-	if (client->waits_since) {
-		char byte;
-
-		/* It waits for an event: more from it now can only be its end. */
-		if (recv(client->http.fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) <= 0)
-			client->http.state = LAMBDA_CLOSED;
-		return;
-	}
-	lambda_http_read(&client->http);
-	for (;;) {
-		if (client->http.state == LAMBDA_CLOSED)
-			return;
-		begin_streaming(client);
-		if (client->streaming)
-			go_on_streaming(client);
-		else if (client->http.state == LAMBDA_READY && !client->waits_since)
-			on_request(client);
-		if (client->http.state != LAMBDA_HEAD || !client->http.in.size)
-			return;
-		lambda_http_go_on(&client->http);
-		if (client->http.state == LAMBDA_HEAD)
-			return;
-	}
-}
-
-static void
-drop_client(size_t i)
-{
-	struct lambda_client *client = &lambda.clients[i];
-
-	if (client->streaming) {
-		mf_channel_error(&lambda.channel, FRAME_ERROR, client->streaming->number,
-			"Runtime.TruncatedResponse", "the answer was cut off", "");
-		forget_call(client->streaming);
-	}
-	lambda_http_done(&client->http);
-	*client = lambda.clients[--lambda.n_clients];
-}
-
-static void
-on_connection(void)
-{
-	int fd = accept4(lambda.listener, NULL, NULL, SOCK_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (lambda.n_clients == CLIENTS) {
-		close(fd);
-		return;
-	}
-	lambda.clients[lambda.n_clients++] = (struct lambda_client){.http = {.fd = fd}};
-}
-
-/* ---- the program ---- */
-
-static bool
-listen_at(uint16_t port)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET,
-		.sin_port = htons(port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(at);
-	char text[32];
-
-	lambda.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (lambda.listener < 0 || bind(lambda.listener, (void *)&at, sizeof(at)) < 0 ||
-		listen(lambda.listener, CLIENTS) < 0 ||
-		getsockname(lambda.listener, (void *)&at, &size) < 0) {
-		close(lambda.listener);
-		return false;
-	}
-	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(at.sin_port));
-	setenv("AWS_LAMBDA_RUNTIME_API", text, 1);
-	return true;
 }
 
 /* What every custom runtime of Lambda finds in its environment. */
@@ -410,6 +83,7 @@ set_environment(const char *folder)
 	setenv("AWS_REGION", "mayfly", 0);
 	setenv("AWS_DEFAULT_REGION", "mayfly", 0);
 	setenv("AWS_EXECUTION_ENV", "mayfly", 0);
+	setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand", 0);
 	setenv("LAMBDA_TASK_ROOT", folder, 1);
 	setenv("LAMBDA_RUNTIME_DIR", "/runtime", 1);
 	setenv("TZ", ":UTC", 0);
@@ -427,116 +101,337 @@ program_of(const char *folder)
 	return *handler && stat(path, &st) == 0 && S_ISREG(st.st_mode) ? handler : "bootstrap";
 }
 
+/* Becomes the program, with `channel` as its descriptor 3 (-1: none). */
 static void
-start(const char *path)
+become(const char *path, int channel)
 {
 	char *const argv[] = {(char *)path, NULL};
 
-	lambda.pid = fork();
-	if (lambda.pid == 0) {
+	if (channel < 0)
+		close(FRAME_FD);
+	else if (channel == FRAME_FD)
+		fcntl(FRAME_FD, F_SETFD, 0);
+	else
+		dup2(channel, FRAME_FD);
+	signal(SIGPIPE, SIG_DFL);
+	execv(path, argv);
+	perror(path);
+}
+
+static bool
+start(struct lambda *lambda, int channel)
+{
+	lambda->pid = fork();
+	if (lambda->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		signal(SIGPIPE, SIG_DFL);
-		execv(path, argv);
-		perror(path);
+		become(lambda->path, channel);
 		_exit(126);
 	}
-	lambda.done = lambda.pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, lambda.pid, 0);
+	lambda->done = lambda->pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, lambda->pid, 0);
+	return lambda->done >= 0;
 }
 
 static int
-status_of_program(void)
+status_of_program(struct lambda *lambda)
 {
 	int status = 0;
 
-	waitpid(lambda.pid, &status, 0);
+	waitpid(lambda->pid, &status, 0);
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static void
-attend_clients(const struct pollfd *items)
+static bool
+fail(struct lambda *lambda, const char *why)
 {
-	for (size_t i = lambda.n_clients; i-- > 0;) {
-		struct lambda_client *client = &lambda.clients[i];
-
-		if (items[i].revents & (POLLIN | POLLHUP | POLLERR))
-			on_readable(client);
-	}
+	mf_channel_error(&lambda->channel, FRAME_FAIL, 0, "Runtime.InvalidEntrypoint", why, "");
+	return false;
 }
 
-static void
-write_clients(void)
+/* Waits for the API's clients, and for two descriptors besides (-1: none; no events: for its
+ * end). Gives what happened to those. False when the time is over. */
+static bool
+attend(struct lambda *lambda, struct pollfd others[N_OTHERS], int wait_ms)
 {
-	for (size_t i = lambda.n_clients; i-- > 0;) {
-		struct lambda_client *client = &lambda.clients[i];
+	struct pollfd items[N_OTHERS + LAMBDA_ITEMS];
+	size_t n = lambda_api_items(&lambda->api, items + N_OTHERS);
+	int n_ready;
 
-		if (!lambda_http_write(&client->http) || client->http.state == LAMBDA_CLOSED)
-			drop_client(i);
+	memcpy(items, others, sizeof(*others) * N_OTHERS);
+	do {
+		n_ready = poll(items, N_OTHERS + n, wait_ms);
+	} while (n_ready < 0 && errno == EINTR);
+	memcpy(others, items, sizeof(*others) * N_OTHERS);
+	if (n_ready > 0)
+		lambda_api_attend(&lambda->api, items + N_OTHERS, n);
+	return n_ready > 0;
+}
+
+static bool
+is_at_end(const struct pollfd *item)
+{
+	return item->revents & (POLLHUP | POLLERR) && !(item->revents & POLLIN);
+}
+
+/* ---- isolation instance ---- */
+
+/* Gives waiting requests the events that are there; reads one more from the channel if `can_read`.
+ * False when the daemon is gone. */
+static bool
+give_events(struct lambda *lambda, bool can_read)
+{
+	struct mf_frame frame;
+
+	while (lambda_api_is_waiting(&lambda->api) &&
+		(can_read || mf_channel_has_frame(&lambda->channel))) {
+		can_read = false;
+		if (!mf_channel_read(&lambda->channel, &frame))
+			return false;
+		if (frame.head.kind == FRAME_CALL)
+			lambda_api_give(&lambda->api, &frame);
 	}
+	return true;
 }
 
 /* Until the program ends, or the daemon does. Gives the exit status. */
 static int
-serve(void)
+serve_instance(struct lambda *lambda)
 {
-	struct pollfd items[3 + CLIENTS];
+	bool is_asked = false;
 
+	if (!start(lambda, FRAME_FD))
+		return !fail(lambda, "the program could not be started");
 	for (;;) {
-		size_t n = lambda.n_clients;
-		bool is_wanted = longest_waiting() != NULL;
+		bool is_waiting = lambda_api_is_waiting(&lambda->api);
+		/* A program that serves descriptor 3 itself sees there that the daemon left. */
+		struct pollfd others[N_OTHERS] = {
+			{is_asked ? FRAME_FD : -1, is_waiting ? POLLIN : 0, 0},
+			{lambda->done, POLLIN, 0}};
 
-		while (is_wanted && mf_channel_has_frame(&lambda.channel)) {
-			take_frame();
-			is_wanted = longest_waiting() != NULL;
-		}
-		write_clients();
-		n = lambda.n_clients;
-		/* A program that serves descriptor 3 itself sees there itself that the daemon left.
-		 */
-		items[0] = (struct pollfd){
-			lambda.is_polled ? FRAME_FD : -1, is_wanted ? POLLIN : 0, 0};
-		items[1] = (struct pollfd){lambda.done, POLLIN, 0};
-		items[2] = (struct pollfd){lambda.listener, POLLIN, 0};
-		for (size_t i = 0; i < n; i++)
-			items[3 + i] = (struct pollfd){lambda.clients[i].http.fd,
-				(short)(POLLIN | (lambda.clients[i].http.out.size ? POLLOUT : 0)),
-				0};
-		if (poll(items, 3 + n, -1) < 0)
-			continue;
-		if (items[1].revents)
-			return status_of_program();
-		attend_clients(items + 3);
-		if (items[2].revents)
-			on_connection();
-		is_wanted = longest_waiting() != NULL;
-		if ((items[0].revents & POLLIN && is_wanted && !take_frame()) ||
-			(items[0].revents & (POLLHUP | POLLERR) && !(items[0].revents & POLLIN)))
+		attend(lambda, others, -1);
+		if (others[1].revents)
+			return status_of_program(lambda);
+		if (lambda->api.is_asked && !is_asked)
+			mf_channel_send(&lambda->channel, FRAME_READY, 0, 0, NULL, 0);
+		is_asked = lambda->api.is_asked;
+		if (is_at_end(&others[0]) || !give_events(lambda, others[0].revents & POLLIN))
 			return 0;
 	}
+}
+
+/* ---- isolation call ---- */
+
+enum lambda_kind { LAMBDA_NONE, LAMBDA_ASKS, LAMBDA_SERVES };
+
+/* What a program on trial said on its descriptor 3. */
+static enum lambda_kind
+hear(struct lambda *lambda, struct mf_channel *trial)
+{
+	struct mf_frame frame;
+
+	if (!mf_channel_read(trial, &frame)) {
+		close(trial->fd);
+		trial->fd = -1;
+		return LAMBDA_NONE;
+	}
+	if (frame.head.kind == FRAME_FAIL)
+		mf_channel_send(&lambda->channel, FRAME_FAIL, 0, 0, frame.payload, frame.head.size);
+	return frame.head.kind == FRAME_READY ? LAMBDA_SERVES : LAMBDA_NONE;
+}
+
+/* Until it has shown what it is; LAMBDA_NONE when it ended before that, with its exit status. */
+static enum lambda_kind
+watch_trial(struct lambda *lambda, struct mf_channel *trial, int *ret_status)
+{
+	enum lambda_kind kind = LAMBDA_NONE;
+
+	while (!kind) {
+		struct pollfd others[N_OTHERS] = {
+			{trial->fd, POLLIN, 0}, {lambda->done, POLLIN, 0}};
+
+		attend(lambda, others, -1);
+		if (others[0].revents)
+			kind = hear(lambda, trial);
+		else if (lambda->api.is_asked)
+			kind = LAMBDA_ASKS;
+		else if (others[1].revents)
+			break;
+	}
+	*ret_status = kind ? 0 : status_of_program(lambda);
+	return kind;
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int what, struct FTW *at)
+{
+	(void)st, (void)what;
+	if (at->level)
+		remove(path);
+	return 0;
+}
+
+static bool
+is_tmp_empty(void)
+{
+	DIR *stream = opendir("/tmp");
+	struct dirent *entry;
+	bool is_empty = stream != NULL;
+
+	while (stream && is_empty && (entry = readdir(stream)))
+		is_empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	if (stream)
+		closedir(stream);
+	return is_empty;
+}
+
+/* Starts the program once and ends it again with all that it started and all that it wrote: in a
+ * sandbox, where this process is the child of pid 1 and /tmp is the function's own. */
+static enum lambda_kind
+try_program(struct lambda *lambda, int *ret_status)
+{
+	bool is_tmp_ours = getppid() == 1 && is_tmp_empty(), is_clear;
+	struct mf_channel trial = {.fd = -1};
+	enum lambda_kind kind = LAMBDA_NONE;
+	int pair[2];
+
+	*ret_status = 1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
+		!lambda_api_open(&lambda->api) || !start(lambda, pair[1])) {
+		fail(lambda, "the program could not be started");
+		return LAMBDA_NONE;
+	}
+	close(pair[1]);
+	trial.fd = pair[0];
+	kind = watch_trial(lambda, &trial, ret_status);
+	is_clear = exec_children_end();
+	lambda_api_close(&lambda->api);
+	close(lambda->done);
+	if (trial.fd >= 0)
+		close(trial.fd);
+	mf_bytes_done(&trial.in);
+	if (is_tmp_ours)
+		nftw("/tmp", remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	return is_clear ? kind : LAMBDA_NONE;
+}
+
+/* Until the call is answered and the program asks for the next, or ends, or has had its time for
+ * that. False when the daemon is gone. */
+static bool
+watch_call(struct lambda *lambda, const struct mf_frame *frame)
+{
+	bool is_given = false, is_over = false;
+
+	while (!is_over) {
+		struct pollfd others[N_OTHERS] = {{FRAME_FD, 0, 0}, {lambda->done, POLLIN, 0}};
+		bool is_answered = is_given && !lambda->api.calls;
+		bool is_late = !attend(lambda, others, is_answered ? AFTER_MS : -1);
+
+		if (others[0].revents)
+			return false;
+		is_over = is_late || others[1].revents;
+		if (!lambda_api_is_waiting(&lambda->api))
+			continue;
+		is_over = is_given;
+		if (!is_given)
+			lambda_api_give(&lambda->api, frame);
+		is_given = true;
+	}
+	/* What the program sent before it ended. */
+	while (attend(lambda, (struct pollfd[N_OTHERS]){{-1, 0, 0}, {-1, 0, 0}}, 0))
+		;
+	return true;
+}
+
+/* The program is over: the call has an answer now, or never gets one. */
+static void
+answer_for(struct lambda *lambda, uint64_t call, bool is_unanswered)
+{
+	siginfo_t info = {0};
+	char text[128];
+
+	if (!is_unanswered || lambda->api.has_failed)
+		return;
+	waitid(P_PIDFD, (id_t)lambda->done, &info, WEXITED | WNOHANG | WNOWAIT);
+	if (info.si_pid == 0)
+		snprintf(text, sizeof(text), "the program asked for the next event instead");
+	else if (info.si_code == CLD_EXITED)
+		snprintf(text, sizeof(text), "the program ended with status %d", info.si_status);
+	else
+		snprintf(text, sizeof(text), "the program was ended by signal %d (%s)",
+			info.si_status, strsignal(info.si_status));
+	mf_channel_error(&lambda->channel, FRAME_ERROR, call, "Runtime.ExitError", text, "");
+}
+
+/* Gives false if this process must end. */
+static bool
+serve_call(struct lambda *lambda, const struct mf_frame *frame)
+{
+	bool is_there, is_clear;
+
+	lambda->api.start_kind = FRAME_ERROR;
+	lambda->api.start_call = frame->head.call;
+	if (!lambda_api_open(&lambda->api) || !start(lambda, -1)) {
+		mf_channel_error(&lambda->channel, FRAME_ERROR, frame->head.call, "Error",
+			"the program could not be started", "");
+		return false;
+	}
+	is_there = watch_call(lambda, frame);
+	answer_for(lambda, frame->head.call, lambda->api.calls || !lambda->api.is_asked);
+	is_clear = exec_children_end();
+	lambda_api_close(&lambda->api);
+	close(lambda->done);
+	return is_there && is_clear;
+}
+
+/* Gives the exit status, or does not return: a program that serves descriptor 3 has taken over. */
+static int
+serve_calls(struct lambda *lambda)
+{
+	struct mf_frame frame;
+	enum lambda_kind kind;
+	int status;
+
+	fcntl(FRAME_FD, F_SETFD, FD_CLOEXEC);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	kind = try_program(lambda, &status);
+	if (kind == LAMBDA_NONE)
+		return status;
+	if (kind == LAMBDA_SERVES) {
+		prctl(PR_SET_CHILD_SUBREAPER, 0);
+		unsetenv("AWS_LAMBDA_RUNTIME_API");
+		become(lambda->path, FRAME_FD);
+		return 126;
+	}
+	if (!mf_channel_send(&lambda->channel, FRAME_READY, 0, 0, NULL, 0))
+		return 0;
+	while (mf_channel_read(&lambda->channel, &frame)) {
+		if (frame.head.kind == FRAME_CALL && !serve_call(lambda, &frame))
+			return 1;
+	}
+	return 0;
 }
 
 int
 main(int argc, char **argv)
 {
+	static struct lambda lambda = {.channel.fd = FRAME_FD,
+		.api = {.channel = &lambda.channel, .start_kind = FRAME_FAIL}};
 	const char *folder = argc > 1 ? argv[1] : "/code";
 	char path[PATH_MAX + 512];
 
-	lambda.channel.fd = FRAME_FD;
 	signal(SIGPIPE, SIG_IGN);
-	if (!exec_program_find(folder, program_of(folder), path, sizeof(path))) {
-		mf_channel_error(
-			&lambda.channel, FRAME_FAIL, 0, "Runtime.InvalidEntrypoint", path, "");
-		return 1;
-	}
+	lambda.path = path;
+	if (!exec_program_find(folder, program_of(folder), path, sizeof(path)))
+		return !fail(&lambda, path);
 	set_environment(folder);
-	if (chdir(folder) < 0 || (!listen_at(PORT) && !listen_at(0))) {
+	if (chdir(folder) < 0) {
 		perror("mayfly-lambda");
 		return 1;
 	}
-	start(path);
-	if (lambda.done < 0) {
-		mf_channel_error(&lambda.channel, FRAME_FAIL, 0, "Runtime.InvalidEntrypoint",
-			"the program could not be started", "");
+	if (strcmp(variable("MAYFLY_ISOLATION"), "call") == 0)
+		return serve_calls(&lambda);
+	if (!lambda_api_open(&lambda.api)) {
+		perror("mayfly-lambda");
 		return 1;
 	}
-	return serve();
+	return serve_instance(&lambda);
 }

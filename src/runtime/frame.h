@@ -21,7 +21,8 @@
  *
  * INIT always has MAYFLY_HANDLER ("index.handler", the program for exec and native), MAYFLY_ORG,
  * MAYFLY_FUNCTION, MAYFLY_VERSION, MAYFLY_MEMORY_MIB, MAYFLY_TIMEOUT_MS, MAYFLY_CONCURRENCY,
- * MAYFLY_RUNTIME ("node20"), then the function's own variables, which cannot begin with MAYFLY_.
+ * MAYFLY_RUNTIME ("node20"), MAYFLY_ISOLATION ("call", "instance"), then the function's own
+ * variables, which cannot begin with MAYFLY_.
  *
  * The head of CALL is JSON written by the daemon. Trigger HTTP: the event of Lambda's HTTP payload
  * format 2.0 without `body` and `isBase64Encoded`, which the runtime adds from the bytes of the

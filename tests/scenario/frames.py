@@ -6,6 +6,7 @@ daemon on descriptor 3 and with the developer, not its isolation.
 """
 import json
 import os
+import pathlib
 import signal
 import socket
 import struct
@@ -108,6 +109,27 @@ class Runtime:
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             self.output, self.errors = self.process.communicate()
+
+    def what_is_awake(self):
+        """What keeps the main program from being at rest, as a keeper finds it; {} if nothing does:
+        one thread in a read of descriptor 3, no child, no timer, descriptors 0 to 3."""
+        proc = pathlib.Path("/proc", str(self.process.pid))
+        found = {
+            "threads": os.listdir(proc / "task") != [proc.name],
+            "descriptors": sorted(os.listdir(proc / "fd")) != ["0", "1", "2", "3"],
+            "children": (proc / "task" / proc.name / "children").read_text() != "",
+            "timers": (proc / "timers").read_text() != "",
+            "call": (proc / "syscall").read_text().split()[:2] != ["0", "0x3"],
+        }
+        return {key: value for key, value in found.items() if value}
+
+    def rest(self):
+        """Waits until the main program is at rest, which takes no time but that of a busy machine."""
+        end = time.monotonic() + DEADLINE_S
+        while self.what_is_awake():
+            assert time.monotonic() < end, self.what_is_awake()
+            time.sleep(0.002)
+        return self
 
     def receive(self, size):
         data = b""

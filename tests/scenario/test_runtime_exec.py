@@ -2,6 +2,8 @@
 """mayfly-exec: a process per call (docs/runtimes.md)."""
 import os
 import pathlib
+import resource
+import signal
 import subprocess
 import time
 
@@ -196,3 +198,32 @@ def test_what_a_call_leaves_running_is_killed_before_its_answer_ends(start, leav
 def test_the_program_has_no_descriptors_of_the_platform(start):
     assert start('ls /proc/self/fd | tr "\\n" " "').call().body.split()[:3] == [b'0', b'1', b'2']
     assert start('[ -e /proc/$$/fd/3 ] && echo yes || echo no').call().body == b'no\n'
+
+
+# ---- between calls ----
+
+@pytest.mark.parametrize('script', [
+    'echo done', 'exit 3', 'sleep 987 & echo done', 'kill -9 $$', 'exec 0<&- 1>&- 2>&-; sleep 0.1',
+    'setsid sh -c "trap : TERM; while :; do sleep 1; done" & echo', 'kill -STOP $PPID & echo',
+])
+def test_it_rests_between_calls(start, script):
+    runtime = start(script).rest()
+    for _ in range(3):
+        number = runtime.send(frames.event('POST'), bytes(200_000))
+        time.sleep(0.05)
+        runtime.process.send_signal(signal.SIGCONT)
+        try:
+            runtime.answer(number)
+        except frames.Failed:
+            pass
+        runtime.rest()
+
+
+def test_it_rests_when_the_program_cannot_be_started(start):
+    runtime = start('echo done').rest()
+    resource.prlimit(runtime.process.pid, resource.RLIMIT_NOFILE, (6, 6))
+    for _ in range(3):
+        with pytest.raises(frames.Failed) as caught:
+            runtime.call()
+        assert caught.value.type == 'EMFILE'
+        runtime.rest()

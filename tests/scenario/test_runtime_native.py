@@ -318,3 +318,159 @@ def test_a_code_without_a_bootstrap_is_told(start, tmp_path):
     (tmp_path / 'other').write_text('')
     error = failure(start(tmp_path, is_ready=False))
     assert error.type == 'Runtime.InvalidEntrypoint' and 'there is no file bootstrap' in error.message
+
+
+# ---- isolation call ----
+
+@pytest.fixture
+def start_for_calls(start):
+    def run(code, **more):
+        return start(code, isolation='call', **more)
+    return run
+
+
+def test_a_program_in_c_is_the_adapters_process_and_rests(start_for_calls, c_function):
+    runtime = start_for_calls(c_function).rest()
+    for _ in range(3):
+        assert runtime.call(frames.event(query='do=stream')).body == b'onetwo'
+        runtime.rest()
+    pid = runtime.process.pid
+    assert pathlib.Path(f'/proc/{pid}/exe').resolve() == (c_function / 'bootstrap').resolve()
+    assert b'AWS_LAMBDA_RUNTIME_API' not in pathlib.Path(f'/proc/{pid}/environ').read_bytes()
+
+
+def test_a_shell_may_lead_to_a_program_in_c(start_for_calls, c_function):
+    runtime = start_for_calls(f'#!/bin/sh\nexec {c_function}/bootstrap\n').rest()
+    assert runtime.call(frames.event('PUT', '/p')).status == 201
+
+
+COUNTING = PYTHON_BOOTSTRAP.replace(
+    "    what = event", "    if event == 'pid': ask('POST', call + 'response', str(os.getpid())); "
+    "continue\n    what = event")
+
+
+def test_a_bootstrap_is_started_anew_for_each_call(start_for_calls):
+    runtime = start_for_calls(COUNTING).rest()
+    pids = set()
+    for _ in range(3):
+        pids.add(runtime.direct('pid'))
+        runtime.rest()
+    assert len(pids) == 3 and all(not pathlib.Path(f'/proc/{pid}').exists() for pid in pids)
+
+
+@pytest.mark.parametrize('what, status', [
+    ('stream', 202), ('plainstream', 200), ('raw', 200), ('base64', 200), ('', 201),
+])
+def test_a_bootstrap_rests_after_each_kind_of_answer(start_for_calls, what, status):
+    runtime = start_for_calls(PYTHON_BOOTSTRAP)
+    for _ in range(2):
+        assert runtime.call(dict(frames.event(), rawQueryString=what)).status == status
+        runtime.rest()
+
+
+@pytest.mark.parametrize('what, kind, message', [
+    ('error', 'NotFound', 'no thing'), ('cut', 'T', 'cut'),
+    ('exit', 'Runtime.ExitError', 'the program ended with status 4'),
+])
+def test_an_error_of_a_bootstrap_costs_one_call(start_for_calls, what, kind, message):
+    runtime = start_for_calls(PYTHON_BOOTSTRAP)
+    for _ in range(2):
+        with pytest.raises(frames.Failed) as caught:
+            runtime.call(dict(frames.event(), rawQueryString=what))
+        assert (caught.value.type, caught.value.message) == (kind, message)
+        runtime.rest()
+    assert runtime.call().status == 201
+
+
+LEAVING = r'''#!/bin/sh
+api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime
+next() { curl -sS -D - -o /dev/null "$api/invocation/next" | tr -d '\r' |
+	sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p'; }
+post() { curl -sS -o /dev/null "$api/$1" -d "$2"; }
+id=$(next)
+%s
+'''
+
+
+@pytest.mark.parametrize('rest, body', [
+    ('sleep 987 & setsid sleep 987 & post invocation/$id/response well', b'well'),
+    ('post invocation/$id/response well; sleep 987', b'well'),
+    ('post invocation/$id/response well; next; post invocation/$id/response twice', b'well'),
+    ('post invocation/$id/response well; exit 1', b'well'),
+    ('trap "" TERM HUP; post invocation/$id/response well; while :; do sleep 1; done', b'well'),
+])
+def test_what_a_bootstrap_leaves_running_ends_with_its_call(start_for_calls, rest, body):
+    runtime = start_for_calls(LEAVING % rest)
+    for _ in range(2):
+        assert runtime.call().body == body
+        runtime.rest()
+
+
+@pytest.mark.parametrize('rest, words', [
+    ('next', 'the program asked for the next event instead'),
+    ('kill -SEGV $$', 'the program was ended by signal 11'),
+    (':', 'the program ended with status 0'),
+])
+def test_a_bootstrap_that_does_not_answer_is_told(start_for_calls, rest, words):
+    runtime = start_for_calls(LEAVING % rest)
+    for _ in range(2):
+        with pytest.raises(frames.Failed) as caught:
+            runtime.call()
+        assert caught.value.type == 'Runtime.ExitError' and words in caught.value.message
+        runtime.rest()
+
+
+def test_a_bootstrap_that_fails_on_trial_says_why(start_for_calls):
+    error = failure(start_for_calls(PYTHON_BOOTSTRAP, environment={'BROKEN': '1'}, is_ready=False))
+    assert (error.type, error.message) == ('InitError', 'no table')
+
+
+def test_a_program_in_c_that_fails_on_trial_says_why(start_for_calls, c_function):
+    error = failure(start_for_calls(c_function, environment={'BROKEN': '1'}, is_ready=False))
+    assert (error.type, error.message) == ('InitError', 'no table: 7')
+
+
+def test_a_bootstrap_that_ends_on_trial_ends_the_instance(start_for_calls):
+    runtime = start_for_calls('#!/bin/sh\nexit 7\n', is_ready=False)
+    assert runtime.process.wait(10) == 7
+
+
+def test_the_adapter_ends_when_the_daemon_is_gone(start_for_calls):
+    idle = start_for_calls(PYTHON_BOOTSTRAP).rest()
+    idle.socket.close()
+    assert idle.process.wait(10) == 0
+    busy = start_for_calls(LEAVING % 'sleep 987')
+    busy.send()
+    busy.socket.close()
+    assert busy.process.wait(10) is not None
+
+
+# ---- SnapStart ----
+
+RESTORED = r'''#!/bin/sh
+api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime
+[ "$AWS_LAMBDA_INITIALIZATION_TYPE" = on-demand ] || exit 5
+code=$(curl -sS -o /dev/null -w '%{http_code}' "$api/restore/next")
+[ "$code" = "${EXPECTED:-200}" ] || {
+	curl -sS -o /dev/null "$api/restore/error" -d '{"errorType":"Hook","errorMessage":"no hook"}'
+	exit 6
+}
+while :; do
+	id=$(curl -sS -D - -o /dev/null "$api/invocation/next" | tr -d '\r' |
+		sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p')
+	curl -sS -o /dev/null "$api/invocation/$id/response" -d restored
+done
+'''
+
+
+@pytest.mark.parametrize('isolation', ['call', 'instance'])
+def test_who_waits_to_be_restored_is_so_at_once(start, isolation):
+    runtime = start(RESTORED, isolation=isolation)
+    assert [runtime.call().body for _ in range(2)] == [b'restored'] * 2
+
+
+@pytest.mark.parametrize('isolation', ['call', 'instance'])
+def test_a_hook_that_fails_when_it_is_restored_says_why(start, isolation):
+    error = failure(start(RESTORED, isolation=isolation, environment={'EXPECTED': '0'},
+                          is_ready=False))
+    assert (error.type, error.message) == ('Hook', 'no hook')
