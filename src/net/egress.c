@@ -159,7 +159,7 @@ egress_accept(struct egress_listener *listener)
 }
 
 static int ON_LOOP
-egress_listen(struct egress_listener *listener, loop_watch_fn *run, struct err *err)
+egress_watch(struct egress_listener *listener, loop_watch_fn *run, struct err *err)
 {
 	int rc;
 
@@ -207,10 +207,8 @@ egress_free(struct egress *egress)
 	loop_timer_close(&egress->pause, egress_on_closed);
 }
 
-/* The sockets move into it. */
-static struct egress *ON_LOOP
-egress_make(struct egress_host *host, const struct egress_spec *spec,
-	const struct egress_sockets *sockets)
+struct egress *
+egress_new(struct egress_host *host, const struct egress_spec *spec)
 {
 	struct egress *egress = mem_new(sizeof(*egress));
 
@@ -223,37 +221,33 @@ egress_make(struct egress_host *host, const struct egress_spec *spec,
 	egress->rules = mem_new((spec->n_rules + 1) * sizeof(*egress->rules));
 	memcpy(egress->rules, spec->rules, spec->n_rules * sizeof(*egress->rules));
 	egress->n_rules = spec->n_rules;
+	egress->dns_udp.fd = egress->dns_tcp.fd = -1;
+	list_init(&egress->conns);
+	list_init(&egress->clients);
+	list_init(&egress->names);
+	list_init(&egress->opening.link);
+	return egress;
+}
+
+int
+egress_listen(struct egress *egress, const struct egress_sockets *sockets, struct err *err)
+{
+	int rc;
+
+	must(!egress->tcp);
 	egress->dns_udp = (struct egress_listener){.egress = egress, .fd = sockets->dns_udp};
 	egress->dns_tcp = (struct egress_listener){.egress = egress, .fd = sockets->dns_tcp};
 	egress->tcp = mem_new((sockets->n + 1) * sizeof(*egress->tcp));
 	for (; egress->n_tcp < sockets->n; egress->n_tcp++)
 		egress->tcp[egress->n_tcp] = (struct egress_listener){
 			.egress = egress, .fd = sockets->tcp[egress->n_tcp]};
-	list_init(&egress->conns);
-	list_init(&egress->clients);
-	list_init(&egress->names);
-	list_init(&egress->opening.link);
 	egress->is_open = true;
-	return egress;
-}
-
-int
-egress_new(struct egress_host *host, const struct egress_spec *spec,
-	const struct egress_sockets *sockets, struct egress **ret, struct err *err)
-{
-	struct egress *egress = egress_make(host, spec, sockets);
-	int rc = egress_listen(&egress->dns_udp, egress_server_on_datagram, err);
-
+	rc = egress_watch(&egress->dns_udp, egress_server_on_datagram, err);
 	if (rc == 0)
-		rc = egress_listen(&egress->dns_tcp, egress_server_on_accept, err);
+		rc = egress_watch(&egress->dns_tcp, egress_server_on_accept, err);
 	for (unsigned i = 0; rc == 0 && i < egress->n_tcp; i++)
-		rc = egress_listen(&egress->tcp[i], egress_conn_on_accept, err);
-	if (rc < 0) {
-		egress_free(egress);
-		return rc;
-	}
-	*ret = egress;
-	return 0;
+		rc = egress_watch(&egress->tcp[i], egress_conn_on_accept, err);
+	return rc;
 }
 
 /* ---- calls ---- */

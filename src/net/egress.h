@@ -9,7 +9,7 @@
  * out, minutes ago at most, for a name that a rule has with the port; never when it is not of the
  * open Internet or the host's own, unless the provider lists it. What is refused is reset.
  *
- *	 egress_new() ─▶ open ── egress_end_call() ─▶ closed ── egress_begin_call() ─▶ open …
+ *	 egress_listen() ─▶ open ── egress_end_call() ─▶ closed ── egress_begin_call() ─▶ open …
  *
  * Closed, nothing goes out and nothing is resolved: every connection is reset, names that were
  * asked for since the call began are forgotten, what was waiting unseen is thrown away. Without
@@ -67,9 +67,10 @@ struct egress_spec {
 	void *arg; /* borrowed */
 };
 
-/* Takes over the sockets, also when it fails. It is open. */
-int egress_new(struct egress_host *host, const struct egress_spec *spec,
-	const struct egress_sockets *sockets, struct egress **ret, struct err *err) ON_LOOP;
+struct egress *egress_new(struct egress_host *host, const struct egress_spec *spec) ON_LOOP;
+/* Once, when the function's network is there. Takes over the sockets, also when it fails. */
+int egress_listen(
+	struct egress *egress, const struct egress_sockets *sockets, struct err *err) ON_LOOP;
 void egress_free(struct egress *egress) ON_LOOP; /* closes everything; NULL is fine */
 
 /* Before the call is told to the function, in the same turn of the loop. */

@@ -145,6 +145,7 @@ instance_free(struct instance *instance)
 {
 	channel_close(&instance->channel);
 	instance_keeper_teardown(instance);
+	instance_egress_teardown(instance);
 	instance_log_close(instance);
 	instance_call_teardown(instance);
 	buf_done(&instance->trace);
@@ -192,8 +193,10 @@ instance_be_kept(struct instance *instance)
 static void ON_LOOP
 instance_be_ready(struct instance *instance)
 {
-	if (instance->is_started && instance->is_loaded && instance->state == INSTANCE_STARTING &&
-		!instance_keeper_keep(instance))
+	if (!instance->is_started || !instance->is_loaded || instance->state != INSTANCE_STARTING)
+		return;
+	instance_egress_end_loading(instance);
+	if (!instance_keeper_keep(instance))
 		instance_be_kept(instance);
 }
 
@@ -208,6 +211,8 @@ instance_on_started(struct sandbox *sandbox, const struct sandbox_started *start
 	instance->is_started = true;
 	instance->is_forked = started->is_forked;
 	if (instance_keeper_take(instance, started->keeper, &err) < 0)
+		instance_end(instance, &err);
+	if (instance_egress_take(instance, started, &err) < 0)
 		instance_end(instance, &err);
 	instance_be_ready(instance);
 }
@@ -355,6 +360,7 @@ instance_new(struct loop *loop, struct spawner *spawner, const struct instance_s
 	instance->pipes[0].fd = instance->pipes[1].fd = instance->channel.fd = -1;
 	list_init(&instance->channel.flush.link);
 	instance_keeper_setup(instance, spec);
+	instance_egress_setup(instance, spec->network);
 	instance_call_setup(instance, spec->concurrency);
 	return instance;
 }
@@ -398,6 +404,11 @@ instance_ask(struct instance *instance, const struct instance_spec *spec, int ch
 		.arg = instance,
 	};
 
+	if (spec->network) {
+		request.has_egress = true;
+		request.n_egress_ports = spec->network->n_ports;
+		memcpy(request.egress_ports, spec->network->ports, sizeof(request.egress_ports));
+	}
 	memcpy(request.tree, spec->tree, sizeof(request.tree));
 	memcpy(request.deps, spec->deps, sizeof(request.deps));
 	return spawner_ask(instance->spawner, &request, &instance->sandbox, err);

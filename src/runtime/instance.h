@@ -30,6 +30,7 @@
 #define MAYFLY_RUNTIME_INSTANCE_H
 
 #include "base/buf.h"
+#include "net/egress.h"
 #include "net/http.h"
 #include "net/loop.h"
 #include "runtime/frame.h"
@@ -39,6 +40,17 @@
 
 struct instance;
 struct instance_call;
+
+/* The way out of an instance. With isolation `call` it is open while the function loads and while
+ * a call runs; what it opened is closed with the call, or when it has loaded. */
+struct instance_network {
+	struct egress_host *host; /* borrowed, lives longer than the instance */
+	const struct egress_rule *rules;
+	size_t n_rules;
+	uint16_t ports[SANDBOX_EGRESS_PORTS_MAX]; /* every port of the rules */
+	unsigned n_ports;
+	const char *owner; /* whose turns it takes at the host's resolver */
+};
 
 struct instance_spec {
 	const struct root *root; /* borrowed, lives longer than the instance */
@@ -50,7 +62,8 @@ struct instance_spec {
 	unsigned boot_ms;      /* from start to READY */
 	uint64_t answer_bytes; /* most that the body of an answer may have */
 	uint64_t log_bytes; /* kept of a call's log; 16 times it (1 MiB at least) ends the call */
-	enum mechanism mechanism;    /* not AUTO */
+	enum mechanism mechanism;               /* not AUTO */
+	const struct instance_network *network; /* borrowed until start returns; NULL for none */
 	bool wants_template;         /* fork it from the template of its root, where there is one */
 	struct renewal_tally *tally; /* counts there; NULL for none */
 };
@@ -104,6 +117,10 @@ struct instance_measure {
 			    with what the runtime did in the millisecond before it */
 	uint64_t memory_peak_bytes; /* of the sandbox during the call; it is started anew after
 				       calls that raised it by a MiB, and once a second */
+	/* Bytes that went in and out over its network; with several in flight, those since the end
+	 * of the one before. Beside them what passed while the function loaded, with its first
+	 * call. */
+	struct egress_bytes egress, egress_loading;
 };
 
 struct instance_call {

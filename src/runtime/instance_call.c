@@ -163,6 +163,7 @@ instance_send(struct instance *instance, struct instance_call *call)
 
 	must(instance_has_room(instance));
 	instance_call_begin_measure(instance, call);
+	instance_egress_begin_call(instance);
 	slot = instance->free_slots[--instance->n_free];
 	call->instance = instance;
 	call->number = ++instance->generation << INSTANCE_SLOT_BITS | slot;
@@ -187,6 +188,7 @@ instance_call_take_out(struct instance_call *call)
 	size_t slot = call->number & (INSTANCE_MAX_CALLS - 1);
 
 	instance_call_end_measure(instance, call);
+	instance_egress_end_call(instance, &call->measure);
 	instance->slots[slot] = (struct instance_slot){0};
 	instance->free_slots[instance->n_free++] = (uint16_t)slot;
 	list_remove(&call->link);
@@ -252,8 +254,10 @@ instance_pause(struct instance_call *call, bool is_paused)
 static bool ON_LOOP
 instance_call_drain_log(struct instance *instance, uint64_t number)
 {
-	if (instance->concurrency == 1)
+	if (instance->concurrency == 1) {
 		instance_log_drain(instance);
+		instance_egress_drain(instance);
+	}
 	return instance_call_is_there(instance, number);
 }
 

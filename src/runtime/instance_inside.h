@@ -86,6 +86,11 @@ struct instance {
 	bool is_counted;              /* as discarded */
 	uint64_t renew_us;            /* when RENEW was sent */
 	struct loop_flush after_call; /* what follows a call, behind the answers of the turn */
+
+	struct egress *egress;            /* owned; NULL without a network */
+	struct egress_bytes egress_bytes; /* while it loaded; zero once it is told */
+	struct loop_flush egress_flush;   /* tells what stands in egress_troubles */
+	struct buf egress_troubles;
 };
 
 /* ---- instance.c ---- */
@@ -131,6 +136,20 @@ void instance_keeper_renew_soon(struct instance *instance) ON_LOOP;
 /* It ends, for no fault that anybody has to be told of. */
 void instance_discard(struct instance *instance, enum renewal_cause cause) ON_LOOP;
 void instance_keeper_on_gone(struct instance *instance) ON_LOOP; /* before its calls learn it */
+
+/* ---- instance_egress.c ---- */
+void instance_egress_setup(
+	struct instance *instance, const struct instance_network *network) ON_LOOP;
+void instance_egress_teardown(struct instance *instance) ON_LOOP;
+/* Takes over the sockets that came with the start. */
+int instance_egress_take(
+	struct instance *instance, const struct sandbox_started *started, struct err *err) ON_LOOP;
+/* The function has loaded. */
+void instance_egress_end_loading(struct instance *instance) ON_LOOP;
+void instance_egress_begin_call(struct instance *instance) ON_LOOP;
+void instance_egress_end_call(struct instance *instance, struct instance_measure *measure) ON_LOOP;
+/* Into the log of the call, while it is there: what was refused or failed. */
+void instance_egress_drain(struct instance *instance) ON_LOOP;
 
 /* ---- instance_log.c ---- */
 int instance_log_open(struct instance *instance, int ret_write_ends[2], struct err *err) ON_LOOP;
