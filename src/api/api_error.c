@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_error.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/own.h"
-
-/* A client that is told to come back does so after this. */
-#define API_ERROR_RETRY_S "1"
 
 static bool
 api_error_is_inner(int code)
@@ -46,14 +45,23 @@ api_error_log(const struct err *err, const struct http_exchange *exchange, const
 		call_id ? call_id : "-", log_q(path), log_q(err->text));
 }
 
-void
-api_error_answer(struct http_exchange *exchange, const struct err *err, const char *call_id,
-	const char *allow)
+/* Without a better guess a client that may come back does so after a second. */
+static unsigned
+api_error_retry_s(int status, unsigned retry_after_s)
+{
+	return retry_after_s == 0 && (status == 429 || status == 503) ? 1 : retry_after_s;
+}
+
+static void ON_LOOP
+api_error_send(struct http_exchange *exchange, const struct err *err, const char *call_id,
+	const char *allow, unsigned retry_after_s)
 {
 	OWN(buf) struct buf body = BUF_INIT;
 	int status = err_http_status(err->code);
 	struct http_header headers[6] = {{STR("content-type"), STR("application/json")},
 		{STR("x-mayfly-error"), str_of(err_word(err->code))}};
+	unsigned retry_s = api_error_retry_s(status, retry_after_s);
+	char retry[16];
 	size_t n = 2;
 
 	if (api_error_is_inner(err->code))
@@ -65,8 +73,22 @@ api_error_answer(struct http_exchange *exchange, const struct err *err, const ch
 	if (status == 401)
 		headers[n++] = (struct http_header){
 			STR("www-authenticate"), STR("Bearer realm=\"mayfly\"")};
-	if (status == 429 || status == 503)
-		headers[n++] = (struct http_header){STR("retry-after"), STR(API_ERROR_RETRY_S)};
+	snprintf(retry, sizeof(retry), "%u", retry_s);
+	if (retry_s > 0)
+		headers[n++] = (struct http_header){STR("retry-after"), str_of(retry)};
 	api_error_write(err, call_id, &body);
 	http_answer(exchange, status, headers, n, buf_str(&body));
+}
+
+void
+api_error_answer(struct http_exchange *exchange, const struct err *err, const char *allow)
+{
+	api_error_send(exchange, err, NULL, allow, 0);
+}
+
+void
+api_error_answer_call(struct http_exchange *exchange, const struct err *err, const char *call_id,
+	unsigned retry_after_s)
+{
+	api_error_send(exchange, err, call_id, NULL, retry_after_s);
 }

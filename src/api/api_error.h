@@ -15,8 +15,12 @@
 void api_error_write(const struct err *err, const char *call_id, struct buf *out);
 
 /* Answers the exchange with it and the headers that its code asks for (X-Mayfly-Error,
- * WWW-Authenticate, Retry-After, X-Call-Id); `allow` is for ERR_METHOD, else NULL. */
-void api_error_answer(struct http_exchange *exchange, const struct err *err, const char *call_id,
-	const char *allow) ON_LOOP;
+ * WWW-Authenticate, Retry-After); `allow` is for ERR_METHOD, else NULL. */
+void api_error_answer(
+	struct http_exchange *exchange, const struct err *err, const char *allow) ON_LOOP;
+
+/* The same for a call, with X-Call-Id; retry_after_s is what the call says, 0 for nothing. */
+void api_error_answer_call(struct http_exchange *exchange, const struct err *err,
+	const char *call_id, unsigned retry_after_s) ON_LOOP;
 
 #endif

@@ -245,7 +245,7 @@ api_invoke_on_failure(struct call *call, const struct err *reason, struct str tr
 	if (invoke->is_streaming)
 		http_answer_cut(invoke->exchange);
 	else
-		api_error_answer(invoke->exchange, reason, invoke->id, NULL);
+		api_error_answer_call(invoke->exchange, reason, invoke->id, figures->retry_after_s);
 	api_invoke_over(invoke);
 }
 
@@ -313,7 +313,7 @@ api_invoke_refuse(struct http_exchange *exchange) ON_LOOP
 	struct err err = {0};
 
 	err_set(&err, ERR_NOT_FOUND, "there is no function at this path");
-	api_error_answer(exchange, &err, NULL, NULL);
+	api_error_answer(exchange, &err, NULL);
 }
 
 void

@@ -116,7 +116,7 @@ api_request_head(struct api *api, struct http_exchange *exchange)
 	else
 		rc = api_request_authorize(request, &err);
 	if (rc < 0) {
-		api_error_answer(exchange, &err, NULL, rc == ERR_METHOD ? allow : NULL);
+		api_error_answer(exchange, &err, rc == ERR_METHOD ? allow : NULL);
 		api_request_free(request);
 		return;
 	}
@@ -256,6 +256,6 @@ void
 api_answer_error(struct api_request *request, const struct err *err)
 {
 	if (request->exchange)
-		api_error_answer(request->exchange, err, NULL, NULL);
+		api_error_answer(request->exchange, err, NULL);
 	api_request_free(request);
 }

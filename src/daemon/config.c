@@ -451,6 +451,8 @@ config_domain(const struct config *config, struct domain_config *ret)
 	ret->idle_ms = config->idle_ms;
 	ret->boot_ms = config->boot_ms;
 	ret->queue_calls = config->queue_calls;
+	ret->starts = config->starts;
+	ret->queue_ms = config->queue_ms;
 	ret->queue_bytes = config->queue_bytes;
 	ret->source_bytes = config->source_bytes;
 	ret->build_memory_bytes = config->build_memory_bytes;

@@ -40,6 +40,7 @@ struct config {
 	unsigned uid_base, max_sandboxes;
 	unsigned grace_ms, drain_ms;
 	unsigned max_instances, max_instances_total, max_concurrency, idle_ms, boot_ms, queue_calls;
+	unsigned starts, queue_ms;
 	uint64_t queue_bytes, source_bytes;
 	uint64_t build_memory_bytes, build_bytes;
 	unsigned build_ms, builds;

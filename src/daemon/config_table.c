@@ -105,8 +105,14 @@ static const struct config_key config_keys[] = {
 		"how long an instance without calls is kept"),
 	DURATION(boot_time, boot_ms, "10s", 100, HOURS,
 		"from an instance's start to its first call"),
+	NUMBER(starts, starts, "0", 0, 1024,
+		"instances that start at one time, organisations take turns; 0 is two for each "
+		"processor"),
 	NUMBER(queue_calls, queue_calls, "1000", 0, 1000000,
 		"calls of one function that wait for an instance; further ones are answered 429"),
+	DURATION(queue_time, queue_ms, "30s", 10, 24 * HOURS,
+		"how long a call may wait for an instance; then it is answered 429, or 503 where the "
+		"machine had no place"),
 	SIZE(queue_bytes, queue_bytes, "512MiB", MIB, 1024 * GIB,
 		"bodies of all waiting calls together"),
 	SIZE(source_bytes, source_bytes, "64MiB", KIB, 4 * GIB, "size of an upload of source"),

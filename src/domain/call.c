@@ -266,7 +266,7 @@ call_write_figures(const struct call *call, const struct err *reason, struct cal
 	};
 	if (!reason)
 		return;
-	if (call->is_admitted && (reason->code == ERR_RATE || reason->code == ERR_UNAVAILABLE))
+	if (call->is_admitted && !call->sent_us && pool_is_why(call->version->pool, reason->code))
 		ret->retry_after_s = pool_retry_after_s(call->version->pool);
 	else if (reason->code == ERR_NOT_READY || reason->code == ERR_UNAVAILABLE)
 		ret->retry_after_s = 1;
@@ -372,9 +372,7 @@ call_on_deadline(struct watchdog_entry *entry)
 	struct err err = {0};
 
 	if (call->state == CALL_WAITING)
-		err_set(&err, ERR_TIMEOUT,
-			"no instance of the function had room for the call within %llu ms",
-			(unsigned long long)(clock_mono_us() - call->admitted_us) / 1000);
+		pool_explain_wait(call->version->pool, clock_mono_us() - call->admitted_us, &err);
 	else
 		err_set(&err, ERR_TIMEOUT, "the function did not finish its answer within %llu ms",
 			(unsigned long long)call->version->config.limits.timeout_ms);

@@ -36,7 +36,9 @@ domain_config_default(struct domain_config *ret)
 		.max_concurrency = 1000,
 		.idle_ms = 60000,
 		.boot_ms = 10000,
+		.starts = 0,
 		.queue_calls = 1000,
+		.queue_ms = 30000,
 		.queue_bytes = 512ull << 20,
 		.source_bytes = 64ull << 20,
 		.build_memory_bytes = 1ull << 30,
@@ -204,6 +206,7 @@ resume_version(struct version *version)
 		if (shelf_has(domain, version->tree) && shelf_has(domain, version->deps)) {
 			function->active = version;
 			function->wanted = 0;
+			pool_serve(version->pool);
 			return;
 		}
 		version->state = VERSION_INITIALIZING;

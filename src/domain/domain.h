@@ -10,6 +10,7 @@
 #define MAYFLY_DOMAIN_DOMAIN_H
 
 #include "base/map.h"
+#include "domain/pool_share.h"
 #include "net/loop.h"
 #include "runtime/language.h"
 #include "runtime/renewal.h"
@@ -23,7 +24,9 @@ struct domain_config {
 	unsigned max_concurrency;     /* of an instance: 1000 */
 	unsigned idle_ms;             /* an instance without calls ends after it: 60 s */
 	unsigned boot_ms;             /* start to READY: 10 s */
+	unsigned starts;              /* instances that start at one time; 0: two per processor */
 	unsigned queue_calls;         /* waiting calls of one function: 1000 */
+	unsigned queue_ms;            /* most that a call waits for an instance: 30 s */
 	uint64_t queue_bytes;         /* request bodies of waiting calls, all functions: 512 MiB */
 	uint64_t source_bytes;        /* of an upload: 64 MiB */
 	uint64_t build_memory_bytes;  /* 1 GiB, its tmpfs included */
@@ -51,12 +54,11 @@ struct domain {
 	struct map shelf;    /* name → struct shelf_tree, owned: what is unpacked on disk */
 	struct list leaving; /* of struct function, owned: deleted, with calls in flight */
 	struct map calls;    /* id → struct call in flight, borrowed */
-	struct record_log *records; /* owned */
-	struct build_queue *builds; /* owned */
-	unsigned n_instances;       /* STARTING to GONE, builds too */
-	uint64_t queue_bytes;       /* held by waiting calls */
-	struct list idle_instances; /* of all pools, the one that is idle longest first */
-	struct list starved_pools;  /* that wait for a place on the machine, in turn */
+	struct record_log *records;     /* owned */
+	struct build_queue *builds;     /* owned */
+	unsigned n_instances;           /* STARTING to GONE, builds too */
+	uint64_t queue_bytes;           /* held by waiting calls */
+	struct pool_shares shares;      /* who may start an instance next */
 	struct renewal_tally *renewals; /* held: of all instances of the machine */
 	bool is_stopping;
 	struct domain_upkeep *upkeep; /* owned: what is done now and then */

@@ -7,15 +7,18 @@
 #include "base/clock.h"
 #include "domain/pool_inside.h"
 
-enum { POOL_SERVICE_PAST = 7 }; /* weight of the past in the mean time of a call, of 8 */
-
 static void pool_on_timer(struct loop_timer *timer) ON_LOOP;
 
 void
 pool_setup(struct domain *domain)
 {
-	list_init(&domain->idle_instances);
-	list_init(&domain->starved_pools);
+	pool_share_setup(domain);
+}
+
+void
+pool_room_freed(struct domain *domain)
+{
+	pool_share_run(domain);
 }
 
 unsigned
@@ -29,15 +32,46 @@ pool_retry_after_s(const struct pool *pool)
 	return wait_s < 60 ? (unsigned)wait_s : 60;
 }
 
+bool
+pool_is_why(const struct pool *pool, int code)
+{
+	return code == ERR_RATE || code == ERR_UNAVAILABLE ||
+	       (pool_n(pool) == 0 && pool_is_in_backoff(pool, clock_mono_us()));
+}
+
+void
+pool_explain_wait(const struct pool *pool, uint64_t waited_us, struct err *err)
+{
+	unsigned long long ms = waited_us / 1000;
+
+	if (pool->n_ready >= pool->version->config.max_instances)
+		err_set(err, ERR_RATE,
+			"all %u instances that the function may have were busy for %llu ms",
+			pool->n_ready, ms);
+	else if (pool->n_starting > 0 && pool->n_ready == 0)
+		err_set(err, ERR_UNAVAILABLE,
+			"no instance of the function was ready within %llu ms", ms);
+	else
+		err_set(err, ERR_UNAVAILABLE,
+			"the machine had no place for another instance for %llu ms", ms);
+}
+
 void
 pool_stats(const struct pool *pool, struct pool_stats *ret)
 {
+	uint64_t now_us = clock_mono_us();
+
 	*ret = (struct pool_stats){
 		.n_starting = pool->n_starting,
 		.n_ready = pool->n_ready,
 		.n_idle = pool->n_idle,
 		.n_waiting = pool->n_waiting,
 		.n_running = pool->n_running,
+		.n_failed = pool->n_failed,
+		.retry_ms = pool_is_in_backoff(pool, now_us)
+				    ? (pool->backoff_until_us - now_us) / 1000 + 1
+				    : 0,
+		.boot_reason = pool->n_failed ? pool->boot_reason : NULL,
 		.n_started = pool->n_started,
 		.n_boot_failures = pool->n_boot_failures,
 	};
@@ -68,6 +102,7 @@ pool_set_ending(struct pool_instance *member)
 		pool->n_ready--;
 	else
 		pool->n_starting--;
+	pool_share_leaving(member);
 }
 
 void
@@ -82,9 +117,10 @@ pool_set_idle(struct pool_instance *member, uint64_t now_us)
 	member->idle_since_us = now_us;
 	list_remove(&member->link);
 	list_push_front(&pool->idle, &member->link);
-	list_push_back(&pool->domain->idle_instances, &member->idle_link);
+	list_push_back(&pool->share->idle, &member->idle_link);
 	pool->n_idle++;
 	pool_arm(pool, now_us + pool->version->config.idle_ms * 1000ull, now_us);
+	pool_share_run(pool->domain);
 }
 
 /* What has room again is full but for one call, so it goes to the front: those behind it are left
@@ -93,11 +129,20 @@ void
 pool_set_busy(struct pool_instance *member)
 {
 	struct pool *pool = member->pool;
-	bool is_full = member->n_calls >= pool->version->config.concurrency;
+	bool is_full = member->is_renewing || member->n_calls >= pool->version->config.concurrency;
 
 	pool_leave_idle(member);
 	list_remove(&member->link);
 	list_push_front(is_full ? &pool->full : &pool->partial, &member->link);
+}
+
+/* The last used, so that the others can end. Of those that serve one call the oldest, so that each
+ * is used before it is idle for too long. */
+static struct pool_instance *
+pool_next_of(const struct pool *pool, const struct list *members)
+{
+	return pool->is_once ? list_last(members, struct pool_instance, link)
+			     : list_first(members, struct pool_instance, link);
 }
 
 /* One with room, or NULL. What died since it was last looked at is put aside. */
@@ -107,9 +152,9 @@ pool_find_room(struct pool *pool)
 	struct list *lists[] = {&pool->partial, &pool->idle};
 
 	for (size_t i = 0; i < 2; i++) {
-		struct pool_instance *member;
+		while (!list_is_empty(lists[i])) {
+			struct pool_instance *member = pool_next_of(pool, lists[i]);
 
-		while ((member = list_first(lists[i], struct pool_instance, link))) {
 			if (instance_has_room(member->instance))
 				return member;
 			pool_set_ending(member);
@@ -126,10 +171,12 @@ pool_put(struct pool_instance *member, struct pool_place *place, uint64_t now_us
 	place->on = member;
 	place->instance = member->instance;
 	place->is_cold = member->ready_us > place->since_us;
-	place->since_us = now_us;
+	place->since_us = member->busy_since_us = now_us;
 	member->n_calls++;
 	member->pool->n_running++;
 	pool_set_busy(member);
+	if (member->pool->is_once)
+		pool_learn_spent(member->pool, now_us);
 }
 
 static void
@@ -165,7 +212,7 @@ pool_feed(struct pool *pool, uint64_t now_us)
 static void
 pool_refuse_all(struct pool *pool)
 {
-	struct err reason = pool->boot_reason;
+	struct err reason = *pool->boot_reason;
 
 	while (pool->n_waiting > 0) {
 		struct pool_place *place = list_first(&pool->waiting, struct pool_place, link);
@@ -182,8 +229,8 @@ pool_check_queue(
 {
 	const struct domain *domain = pool->domain;
 
-	if (pool->n_starting + pool->n_ready == 0 && pool_is_in_backoff(pool, now_us)) {
-		*err = pool->boot_reason;
+	if (pool_n(pool) == 0 && pool_is_in_backoff(pool, now_us)) {
+		*err = *pool->boot_reason;
 		return err->code;
 	}
 	if (pool->n_waiting >= domain->config.queue_calls)
@@ -208,9 +255,12 @@ pool_place(struct pool *pool, struct pool_place *place, struct err *err)
 	place->instance = NULL;
 	place->is_cold = false;
 	place->since_us = now_us;
+	pool_learn_late(pool, !member);
 	if (member) {
 		place->pool = pool;
 		pool_put(member, place, now_us);
+		if (pool->is_once)
+			pool_scale(pool, now_us);
 		return 1;
 	}
 	rc = pool_check_queue(pool, place, now_us, err);
@@ -222,12 +272,41 @@ pool_place(struct pool *pool, struct pool_place *place, struct err *err)
 	return 0;
 }
 
-static void
-pool_learn_service(struct pool *pool, uint64_t us)
+/* The call is over and the instance has room for another. */
+void
+pool_room_again(struct pool_instance *member, uint64_t now_us)
 {
-	uint64_t past = pool->service_us ? pool->service_us : us;
+	struct pool *pool = member->pool;
 
-	pool->service_us = (past * POOL_SERVICE_PAST + us) / (POOL_SERVICE_PAST + 1) + 1;
+	if (instance_n_served(member->instance) >= POOL_RENEW_CALLS)
+		pool_replace(pool, now_us);
+	if (pool_share_is_owed(pool, member->n_calls > 0)) {
+		if (member->n_calls > 0)
+			pool_drain_instance(member);
+		else
+			pool_end_instance(member);
+		pool_scale(pool, now_us);
+	} else if (member->n_calls == 0 && pool->n_waiting == 0) {
+		pool_set_idle(member, now_us);
+	} else {
+		pool_set_busy(member);
+		pool_feed(pool, now_us);
+	}
+}
+
+/* What is brought back for nobody ends at once. */
+static void ON_LOOP
+pool_begin_renewal(struct pool_instance *member, uint64_t now_us)
+{
+	struct pool *pool = member->pool;
+
+	if (pool->is_retired || pool_share_is_owed(pool, false)) {
+		pool_end_instance(member);
+		pool_scale(pool, now_us);
+		return;
+	}
+	member->is_renewing = true;
+	pool_set_busy(member);
 }
 
 static void ON_LOOP
@@ -240,22 +319,21 @@ pool_leave_instance(struct pool_place *place)
 	place->instance = NULL;
 	pool->n_running--;
 	member->n_calls--;
+	if (member->is_ending)
+		return;
+	if (instance_state(member->instance) == INSTANCE_RENEWING) {
+		pool_begin_renewal(member, now_us);
+		return;
+	}
 	pool_learn_service(pool, now_us - place->since_us);
-	if (member->is_ending || instance_state(member->instance) == INSTANCE_RENEWING)
-		return;
-	if (!instance_has_room(member->instance)) {
-		pool_set_ending(member);
-		pool_scale(pool, now_us);
+	if (instance_has_room(member->instance)) {
+		pool_room_again(member, now_us);
 		return;
 	}
-	if (instance_n_served(member->instance) >= POOL_RENEW_CALLS)
-		pool_renew(pool, now_us);
-	if (member->n_calls == 0 && pool->n_waiting == 0) {
-		pool_set_idle(member, now_us);
-	} else {
-		pool_set_busy(member);
-		pool_feed(pool, now_us);
-	}
+	if (!pool->is_once)
+		pool_learn_spent(pool, now_us);
+	pool_set_ending(member);
+	pool_scale(pool, now_us);
 }
 
 void
@@ -275,12 +353,12 @@ pool_give_back(struct pool_place *place)
 void
 pool_arm(struct pool *pool, uint64_t at_us, uint64_t now_us)
 {
-	uint64_t after_us = at_us > now_us ? at_us - now_us : 0;
+	uint64_t after_ms = at_us > now_us ? (at_us - now_us) / 1000 + 1 : 0;
 
 	if (!pool->version || (pool->timer_us != 0 && pool->timer_us <= at_us))
 		return;
 	pool->timer_us = at_us;
-	loop_timer_start(pool->domain->loop, &pool->timer, after_us / 1000 + 1, pool_on_timer);
+	loop_timer_start(pool->domain->loop, &pool->timer, after_ms, pool_on_timer);
 }
 
 static void ON_LOOP
@@ -289,7 +367,8 @@ pool_end_idle(struct pool *pool, uint64_t now_us)
 	uint64_t idle_us = pool->version->config.idle_ms * 1000ull;
 	struct pool_instance *member;
 
-	while ((member = list_last(&pool->idle, struct pool_instance, link))) {
+	while (pool_n(pool) > pool_n_kept(pool) &&
+		(member = list_last(&pool->idle, struct pool_instance, link))) {
 		if (member->idle_since_us + idle_us > now_us) {
 			pool_arm(pool, member->idle_since_us + idle_us, now_us);
 			return;
@@ -317,9 +396,9 @@ pool_on_timer(struct loop_timer *timer)
 
 	thread_on_loop();
 	pool->timer_us = 0;
-	is_hopeless = pool->n_starting + pool->n_ready == 0 && pool_is_in_backoff(pool, now_us);
+	is_hopeless = pool_n(pool) == 0 && pool_is_in_backoff(pool, now_us);
 	if (is_hopeless)
-		pool_answer_probe(pool, &pool->boot_reason, STR_NONE);
+		pool_answer_probe(pool, pool->boot_reason, STR_NONE);
 	else if (pool->n_ready > 0)
 		pool_answer_probe(pool, &fine, STR_NONE);
 	if (is_hopeless && pool->version)
@@ -344,23 +423,13 @@ pool_n_cpus(const struct limits *limits)
 	return allowed > 0 && allowed < (uint64_t)n ? (unsigned)allowed : (unsigned)n;
 }
 
-/* A call may wait as long as an instance may take to start, and as long as it may run. */
-static uint64_t
-pool_wait_ms(const struct pool *pool)
-{
-	uint64_t timeout_ms = pool->version->config.limits.timeout_ms;
-	uint64_t boot_ms = pool->domain->config.boot_ms;
-
-	return timeout_ms > boot_ms ? timeout_ms : boot_ms;
-}
-
 /* Once for a pool, whose version does not change: counting processors opens a file. */
 static void
 pool_set_watchdog(struct pool *pool)
 {
 	const struct limits *limits = &pool->version->config.limits;
 	const struct watchdog_limits ours = {
-		.wait_us = pool_wait_ms(pool) * 1000,
+		.wait_us = pool->domain->config.queue_ms * 1000ull,
 		.deadline_us = limits->timeout_ms * 1000,
 		.cpu_us = limits->cpu_ms * 1000,
 		.n_cpus = pool_n_cpus(limits),
@@ -384,12 +453,13 @@ pool_new(struct version *version)
 {
 	struct pool *pool = mem_new(sizeof(*pool));
 	struct list *lists[] = {&pool->starting, &pool->idle, &pool->partial, &pool->full,
-		&pool->ending, &pool->waiting, &pool->starved_link};
+		&pool->ending, &pool->waiting, &pool->want_link};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
 		list_init(lists[i]);
 	pool->version = version;
 	pool->domain = version->function->org->domain;
+	pool->share = pool_share_hold(pool->domain, version->function->org->name);
 	pool->n_refs = 3;
 	watchdog_init(&pool->watchdog, pool->domain->loop);
 	return pool;
@@ -399,8 +469,11 @@ void
 pool_unref(struct pool *pool)
 {
 	must(pool->n_refs > 0);
-	if (--pool->n_refs == 0)
-		free(pool);
+	if (--pool->n_refs > 0)
+		return;
+	pool_share_release(pool->share);
+	free(pool->boot_reason);
+	free(pool);
 }
 
 static void
@@ -432,10 +505,11 @@ pool_free(struct pool *pool)
 	must(pool->n_waiting == 0 && pool->n_running == 0);
 	pool->version = NULL;
 	pool->probe = NULL;
-	list_remove(&pool->starved_link);
+	pool_share_withdraw(pool);
 	pool_end_all(&pool->starting);
 	pool_end_all(&pool->idle);
 	pool_end_all(&pool->partial);
+	pool_end_all(&pool->full); /* what is renewed: nothing runs */
 	watchdog_close(&pool->watchdog, pool_on_watchdog_closed);
 	loop_timer_close(&pool->timer, pool_on_timer_closed);
 	pool_unref(pool);
@@ -445,13 +519,19 @@ void
 pool_retire(struct pool *pool)
 {
 	pool->is_retired = true;
+	pool->is_serving = false;
 	pool_end_all(&pool->idle);
 }
 
 void
 pool_serve(struct pool *pool)
 {
+	uint64_t now_us = clock_mono_us();
+
 	pool->is_retired = false;
+	pool->is_serving = true;
+	if (pool_n_kept(pool) > 0)
+		pool_arm(pool, now_us, now_us);
 }
 
 void

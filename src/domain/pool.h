@@ -10,9 +10,17 @@
  * A call goes to an instance that is busy and still has room, else to the one that became idle
  * last, so that the others can end. Another is started at once when there is none, or when those
  * at work would need longer than POOL_PATIENCE_MS for what waits; each wait of that length doubles
- * them, up to the function's max_instances and the machine's max_instances_total (there the
- * instance that is idle longest, of any function, makes room). Instances end after idle_ms without
- * a call. One that dies while it boots holds the next start back, 100 ms doubling to 30 s.
+ * them, up to the function's max_instances. Instances end after idle_ms without a call, but for
+ * the min_instances of the active version, which are there from when it serves.
+ *
+ * With isolation `call` an instance that is brought back after a call has no room until it is: a
+ * call and its renewal occupy one. Where more than one call in eight meets no room, a few more are
+ * started. One that is used up is replaced at once; where each call uses one up, as many are
+ * ready as calls come while another starts, and one.
+ *
+ * When an instance starts is the turn of its org (pool_share.h), which holds for the machine's
+ * max_instances_total too. One that dies while it boots holds the next start back, 100 ms doubling
+ * to 30 s; each step of that is a line in the log.
  *
  * Knows no HTTP, no record and no deadline: a call that waits too long leaves. ON_LOOP.
  * Invariants: n_waiting > 0 means that no instance has room; an instance belongs to one version
@@ -41,10 +49,11 @@ struct pool *pool_new(struct version *version);
  * lives until the last instance is gone: domain.n_instances says when all are. NULL is fine. */
 void pool_free(struct pool *pool) ON_LOOP;
 
-/* The version serves no more: idle instances end now, busy ones after their calls; calls still
- * placed are served. pool_serve() takes that back (rollback). */
-void pool_retire(struct pool *pool) ON_LOOP;
+/* The version is the active one from here on: its min_instances are kept. */
 void pool_serve(struct pool *pool) ON_LOOP;
+/* It serves no more: idle instances end now, busy ones after their calls; calls still placed are
+ * served. pool_serve() takes that back (rollback). */
+void pool_retire(struct pool *pool) ON_LOOP;
 
 /* Starts one instance to see whether the version loads. done(0) when it is READY (it stays as the
  * first idle one); else its reason, with what it printed. Once at a time, never called back
@@ -83,12 +92,21 @@ void pool_give_back(struct pool_place *place) ON_LOOP;
 /* One timer for the deadlines of all calls of the version. */
 struct watchdog *pool_watchdog(struct pool *pool);
 
-/* Seconds after which a call that was refused with RATE may have luck: 1 to 60. */
+/* Fills *err for a call that has waited too long: RATE when all the instances that the function
+ * may have are at work, UNAVAILABLE when no other could be started. */
+void pool_explain_wait(const struct pool *pool, uint64_t waited_us, struct err *err);
+
+/* Whether a call that was not placed failed with this code because it came too early: then this
+ * many seconds later, 1 to 60, it may have luck. */
+bool pool_is_why(const struct pool *pool, int code);
 unsigned pool_retry_after_s(const struct pool *pool);
 
 struct pool_stats {
 	unsigned n_starting, n_ready, n_idle; /* n_ready with n_idle */
 	unsigned n_waiting, n_running;        /* calls */
+	unsigned n_failed;                    /* boots in a row that failed */
+	uint64_t retry_ms;                    /* until the next one may be tried */
+	const struct err *boot_reason;        /* of the last, borrowed; NULL while n_failed is 0 */
 	uint64_t n_started, n_boot_failures;  /* since the pool is there */
 };
 void pool_stats(const struct pool *pool, struct pool_stats *ret);

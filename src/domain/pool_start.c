@@ -1,29 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/own.h"
 #include "domain/pool_inside.h"
-
-#define POOL_PATIENCE_US (POOL_PATIENCE_MS * 1000ull)
-
-bool
-pool_is_in_backoff(const struct pool *pool, uint64_t now_us)
-{
-	return now_us < pool->backoff_until_us;
-}
-
-/* Until what waits now is at work, as far as the calls before tell. */
-uint64_t
-pool_expected_wait_us(const struct pool *pool)
-{
-	uint64_t n = pool->n_starting + pool->n_ready;
-
-	if (n == 0)
-		return 0;
-	return pool->n_waiting * pool->service_us / (n * pool->version->config.concurrency);
-}
 
 /* ---- what an instance is told ---- */
 
@@ -58,8 +41,7 @@ pool_write_init(const struct version *version, struct buf *init)
 	pool_add_init_u64(init, "MAYFLY_MEMORY_MIB", config->limits.memory_mib);
 	pool_add_init_u64(init, "MAYFLY_TIMEOUT_MS", config->limits.timeout_ms);
 	pool_add_init_u64(init, "MAYFLY_CONCURRENCY", config->concurrency);
-	pool_add_init(
-		init, "MAYFLY_ISOLATION", version_isolation_word(version->config.isolation));
+	pool_add_init(init, "MAYFLY_ISOLATION", version_isolation_word(version->config.isolation));
 	pool_add_init(init, "MAYFLY_RUNTIME", version->runtime);
 	for (size_t i = 0; command && command[i]; i++) {
 		char key[40];
@@ -128,20 +110,47 @@ pool_end_instance(struct pool_instance *member)
 	instance_stop(member->instance);
 }
 
-/* What waits is refused in the next turn, when there is nothing else that could serve it. */
-static void ON_LOOP
-pool_boot_failed(struct pool *pool, const struct err *reason, uint64_t now_us)
+void
+pool_drain_instance(struct pool_instance *member)
 {
-	pool->n_boot_failures++;
-	pool->is_renewing = false;
-	pool->boot_reason = *reason;
+	instance_retire(member->instance);
+	member->is_draining = true;
+	pool_set_ending(member);
+}
+
+static void
+pool_set_backoff(struct pool *pool, uint64_t now_us)
+{
 	pool->backoff_ms = pool->backoff_ms * 2;
 	if (pool->backoff_ms < POOL_BACKOFF_MIN_MS)
 		pool->backoff_ms = POOL_BACKOFF_MIN_MS;
 	if (pool->backoff_ms > POOL_BACKOFF_MAX_MS)
 		pool->backoff_ms = POOL_BACKOFF_MAX_MS;
 	pool->backoff_until_us = now_us + pool->backoff_ms * 1000;
+	pool->failed_us = now_us;
+	pool->n_failed++;
+}
+
+/* What waits is refused in the next turn, when there is nothing else that could serve it. Those
+ * that were started together fail together, as one. */
+static void ON_LOOP
+pool_boot_failed(struct pool *pool, const struct err *reason, uint64_t started_us, uint64_t now_us)
+{
+	const struct version *version = pool->version;
+
+	pool->n_boot_failures++;
+	pool->is_replacing = false;
+	if (!pool->boot_reason)
+		pool->boot_reason = mem_new(sizeof(*pool->boot_reason));
+	*pool->boot_reason = *reason;
 	pool_arm(pool, now_us, now_us);
+	if (pool->n_failed > 0 && started_us <= pool->failed_us)
+		return;
+	pool_set_backoff(pool, now_us);
+	log_warn("instance.boot_failed",
+		"org=%s function=%s version=%" PRIu32 " n=%u next_ms=%" PRIu64 " code=%s reason=%s",
+		version->function->org->name, version->function->name, version->number,
+		pool->n_failed, pool->backoff_ms, err_word(reason->code), log_q(reason->text));
 }
 
 static void ON_LOOP
@@ -149,12 +158,16 @@ pool_end_old(struct list *members)
 {
 	struct pool_instance *member;
 
-	list_each (members, member, link) {
-		if (instance_n_served(member->instance) < POOL_RENEW_CALLS)
-			continue;
-		instance_retire(member->instance);
-		pool_set_ending(member);
-	}
+	list_each (members, member, link)
+		if (instance_n_served(member->instance) >= POOL_RENEW_CALLS)
+			pool_drain_instance(member);
+}
+
+static void
+pool_learn_mechanism(struct pool *pool, enum mechanism mechanism)
+{
+	pool->is_once = mechanism == MECHANISM_ONCE;
+	pool->is_rewound = mechanism == MECHANISM_ROLLBACK || mechanism == MECHANISM_FORK;
 }
 
 static void
@@ -162,6 +175,7 @@ pool_on_ready(struct instance *instance, void *arg)
 {
 	struct pool_instance *member = arg;
 	struct pool *pool = member->pool;
+	struct domain *domain = pool->domain;
 	uint64_t now_us = clock_mono_us();
 	struct err fine = {0};
 
@@ -172,9 +186,13 @@ pool_on_ready(struct instance *instance, void *arg)
 	member->ready_us = now_us;
 	pool->n_starting--;
 	pool->n_ready++;
+	pool->n_failed = 0;
 	pool->backoff_ms = pool->backoff_until_us = 0;
-	if (pool->is_renewing) {
-		pool->is_renewing = false;
+	pool_learn_mechanism(pool, instance_mechanism(instance));
+	pool_learn_start(pool, now_us - member->started_us);
+	pool_share_ready(member);
+	if (pool->is_replacing) {
+		pool->is_replacing = false;
 		pool_end_old(&pool->idle);
 		pool_end_old(&pool->partial);
 		pool_end_old(&pool->full);
@@ -186,24 +204,21 @@ pool_on_ready(struct instance *instance, void *arg)
 		pool_set_idle(member, now_us);
 	}
 	pool_answer_probe(pool, &fine, STR_NONE);
+	pool_share_run(domain);
 }
 
 static void
 pool_on_room(struct instance *instance, void *arg)
 {
 	struct pool_instance *member = arg;
-	struct pool *pool = member->pool;
 	uint64_t now_us = clock_mono_us();
 
 	thread_on_loop();
 	if (member->is_ending)
 		return;
-	if (pool->n_waiting == 0) {
-		pool_set_idle(member, now_us);
-		return;
-	}
-	pool_set_busy(member);
-	pool_feed(pool, now_us);
+	member->is_renewing = false;
+	pool_learn_service(member->pool, now_us - member->busy_since_us);
+	pool_room_again(member, now_us);
 }
 
 /* The next one starts with what serves the version then. */
@@ -229,37 +244,24 @@ pool_on_gone(struct instance *instance, const struct err *reason, struct str log
 
 	thread_on_loop();
 	must(member->n_calls == 0);
-	if (!member->is_ending)
+	if (!member->is_ending) {
+		if (member->is_renewing)
+			pool_learn_spent(pool, now_us);
 		pool_set_ending(member);
+	}
 	list_remove(&member->link);
-	domain->n_instances--;
-	free(member);
+	pool_share_gone(member);
 	if (is_failed) {
-		pool_boot_failed(pool, reason, now_us);
+		pool_boot_failed(pool, reason, member->started_us, now_us);
 		pool_answer_probe(pool, reason, log);
 	}
-	if (pool->n_waiting > 0 || pool->probe)
-		pool_arm(pool, now_us, now_us);
-	pool_room_freed(domain);
+	free(member);
+	pool_scale(pool, now_us);
+	pool_share_run(domain);
 	pool_unref(pool);
 }
 
 /* ---- starting ---- */
-
-/* The machine is full. One that is idle longest ends for this pool, which starts in its turn. */
-static void ON_LOOP
-pool_starve(struct pool *pool)
-{
-	struct domain *domain = pool->domain;
-	struct pool_instance *idle =
-		list_first(&domain->idle_instances, struct pool_instance, idle_link);
-
-	if (!list_is_empty(&pool->starved_link))
-		return;
-	list_push_back(&domain->starved_pools, &pool->starved_link);
-	if (idle)
-		pool_end_instance(idle);
-}
 
 static int ON_LOOP
 pool_start_member(struct pool *pool, struct err *err)
@@ -283,98 +285,33 @@ pool_start_member(struct pool *pool, struct err *err)
 		return rc;
 	member->pool = pool;
 	list_init(&member->idle_link);
+	list_init(&member->slot_link);
 	list_push_back(&pool->starting, &member->link);
 	take_ptr(&member);
 	return 0;
 }
 
-static bool ON_LOOP
+void
 pool_start(struct pool *pool, uint64_t now_us)
 {
 	struct err err = {0};
 
-	if (pool->domain->n_instances >= pool->domain->config.max_instances_total) {
-		pool_starve(pool);
-		return false;
-	}
 	if (pool_start_member(pool, &err) < 0) {
-		pool_boot_failed(pool, &err, now_us);
-		return false;
+		pool_boot_failed(pool, &err, now_us, now_us);
+		return;
 	}
 	pool->n_refs++;
 	pool->n_starting++;
 	pool->n_started++;
-	pool->domain->n_instances++;
-	return true;
+	pool_share_started(list_last(&pool->starting, struct pool_instance, link), now_us);
 }
 
 void
-pool_renew(struct pool *pool, uint64_t now_us)
+pool_replace(struct pool *pool, uint64_t now_us)
 {
-	if (pool->is_renewing || pool->is_retired || pool_is_in_backoff(pool, now_us) ||
+	if (pool->is_replacing || pool->is_retired || pool_is_in_backoff(pool, now_us) ||
 		pool->domain->n_instances >= pool->domain->config.max_instances_total)
 		return;
-	pool->is_renewing = pool_start(pool, now_us);
-}
-
-/* Whether those that are there need too long for what waits. While the first boots, the time that
- * a call has waited says nothing about it. */
-static bool
-pool_is_too_slow(const struct pool *pool, uint64_t now_us)
-{
-	const struct pool_place *oldest = list_first(&pool->waiting, struct pool_place, link);
-	bool is_late = oldest && now_us - oldest->since_us >= POOL_PATIENCE_US;
-
-	if (pool->service_us == 0)
-		return is_late;
-	return pool_expected_wait_us(pool) > POOL_PATIENCE_US || (is_late && pool->n_starting == 0);
-}
-
-static unsigned
-pool_n_wanted(const struct pool *pool, uint64_t now_us)
-{
-	unsigned n = pool->n_starting + pool->n_ready;
-	unsigned concurrency = pool->version->config.concurrency;
-	unsigned max = pool->version->config.max_instances;
-	unsigned wanted;
-
-	if (pool_is_in_backoff(pool, now_us))
-		return 0;
-	if (n == 0)
-		return pool->n_waiting > 0 || pool->probe ? 1 : 0;
-	if (n >= max || now_us - pool->scaled_us < POOL_PATIENCE_US ||
-		pool->n_starting * concurrency >= pool->n_waiting ||
-		!pool_is_too_slow(pool, now_us))
-		return 0;
-	wanted = (pool->n_waiting + concurrency - 1) / concurrency - pool->n_starting;
-	if (wanted > n)
-		wanted = n;
-	return wanted < max - n ? wanted : max - n;
-}
-
-void
-pool_scale(struct pool *pool, uint64_t now_us)
-{
-	unsigned wanted = pool_n_wanted(pool, now_us);
-
-	if (wanted > 0)
-		pool->scaled_us = now_us;
-	while (wanted > 0 && pool_start(pool, now_us))
-		wanted--;
-	if (pool->n_waiting > 0 &&
-		pool->n_starting + pool->n_ready < pool->version->config.max_instances)
-		pool_arm(pool, now_us + POOL_PATIENCE_US, now_us);
-}
-
-void
-pool_room_freed(struct domain *domain)
-{
-	uint64_t now_us = clock_mono_us();
-	struct pool *pool;
-
-	while (domain->n_instances < domain->config.max_instances_total &&
-		(pool = list_first(&domain->starved_pools, struct pool, starved_link))) {
-		list_remove(&pool->starved_link);
-		pool_scale(pool, now_us);
-	}
+	pool->is_replacing = true;
+	pool_start(pool, now_us);
 }

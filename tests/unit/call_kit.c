@@ -40,12 +40,14 @@ kit_post(struct list *messages, void *arg)
 static int
 kit_insert(struct store_db *db, void *arg, struct err *err)
 {
-	struct row_org org = {.name = "acme", .settings = "{}"};
-	struct row_function row = {.org = "acme"};
+	struct row_org org = {.settings = "{}"};
+	struct row_function row = {0};
 	const struct function *function = arg;
 	int rc;
 
 	thread_on_store();
+	memcpy(org.name, function->org->name, sizeof(org.name));
+	memcpy(row.org, function->org->name, sizeof(row.org));
 	memcpy(row.name, function->name, sizeof(row.name));
 	memcpy(row.route, function->route, sizeof(row.route));
 	rc = row_org_insert(db, &org, err);
@@ -63,12 +65,22 @@ static const struct language kit_language = {
 struct version *
 kit_version(struct kit *kit, const char *name)
 {
-	struct function *function = function_find(kit->org, str_of(name));
+	return kit_version_of(kit, kit->org->name, name);
+}
+
+struct version *
+kit_version_of(struct kit *kit, const char *org_name, const char *name)
+{
+	struct org *org = org_find(&kit->domain, str_of(org_name));
+	struct function *function;
 	struct version *version;
 
 	thread_on_loop();
+	if (!org)
+		org = org_add(&kit->domain, org_name, 1);
+	function = function_find(org, str_of(name));
 	if (!function) {
-		function = function_add(kit->org, name, name);
+		function = function_add(org, name, name);
 		assert_int_equal(store_ask_and_wait(kit->store, kit_insert, function, NULL), 0);
 	}
 	version = version_new(function, ++function->last_version);

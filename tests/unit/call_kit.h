@@ -34,6 +34,8 @@ OWN_DEFINE(kit, struct kit *, kit_free)
 
 /* Another ready version, of a function of that name that is made when there is none. */
 struct version *kit_version(struct kit *kit, const char *function);
+/* In an org of that name, which is made too. */
+struct version *kit_version_of(struct kit *kit, const char *org, const char *function);
 
 void kit_turn(struct kit *kit); /* of the loop, and of the fakes */
 /* Turns until *flag is true; fails after a minute. */

@@ -84,8 +84,6 @@ struct pool {
 void
 pool_setup(struct domain *domain)
 {
-	list_init(&domain->idle_instances);
-	list_init(&domain->starved_pools);
 }
 
 struct pool *
@@ -149,6 +147,18 @@ struct watchdog *
 pool_watchdog(struct pool *pool)
 {
 	return &pool->watchdog;
+}
+
+bool
+pool_is_why(const struct pool *pool, int code)
+{
+	return false;
+}
+
+void
+pool_explain_wait(const struct pool *pool, uint64_t waited_us, struct err *err)
+{
+	err_set(err, ERR_UNAVAILABLE, "played");
 }
 
 unsigned

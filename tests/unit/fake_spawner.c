@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/own.h"
+#include "keeper/keeper.h"
 
 /* ---- spawner.h ---- */
 
@@ -35,7 +37,9 @@ spawner_ask(struct spawner *spawner, const struct sandbox_request *request, stru
 	sandbox->channel = fake_dup(request->channel);
 	sandbox->out = fake_dup(request->stdout_fd);
 	sandbox->error = fake_dup(request->stderr_fd);
+	sandbox->keeper = -1;
 	sandbox->usage.memory_peak_bytes = 30 << 20;
+	sandbox->has_keeper = request->wants_keeper && spawner->has_keepers;
 	list_push_back(&spawner->all, &sandbox->link);
 	spawner->n_asked++;
 	*ret = sandbox;
@@ -119,10 +123,17 @@ fake_last(struct spawner *spawner)
 void
 fake_started(struct sandbox *sandbox)
 {
-	const struct sandbox_started started = SANDBOX_STARTED_PLAIN;
+	struct sandbox_started started = SANDBOX_STARTED_PLAIN;
+	int fds[2];
 
 	thread_on_loop();
 	sandbox->is_started = true;
+	if (sandbox->has_keeper) {
+		must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) ==
+			0);
+		sandbox->keeper = fds[0];
+		started.keeper = fds[1];
+	}
 	sandbox->request.on_started(sandbox, &started, sandbox->request.arg);
 }
 
@@ -132,6 +143,8 @@ fake_close(struct sandbox *sandbox)
 	own_fd(&sandbox->channel);
 	own_fd(&sandbox->out);
 	own_fd(&sandbox->error);
+	own_fd(&sandbox->keeper);
+	sandbox->keeper = -1;
 	sandbox->channel = sandbox->out = sandbox->error = -1;
 }
 
@@ -270,6 +283,24 @@ fake_act(struct sandbox *sandbox, enum fake_behaviour behaviour, uint64_t call, 
 		sandbox->held_call = 0;
 }
 
+/* Gives whether it was asked for something. */
+static bool
+fake_keep(const struct spawner *spawner, struct sandbox *sandbox)
+{
+	struct keeper_reply reply = {.magic = KEEPER_MAGIC};
+	struct keeper_request request;
+
+	if (sandbox->keeper < 0 || (sandbox->n_kept > 0 && spawner->is_renewal_held))
+		return false;
+	if (recv(sandbox->keeper, &request, sizeof(request), MSG_DONTWAIT) != sizeof(request))
+		return false;
+	must(request.op == (sandbox->n_kept > 0 ? KEEPER_RENEW : KEEPER_KEEP));
+	reply.event = sandbox->n_kept > 0 ? KEEPER_RENEWED : KEEPER_KEPT;
+	sandbox->n_kept++;
+	must(send(sandbox->keeper, &reply, sizeof(reply), MSG_NOSIGNAL) == sizeof(reply));
+	return true;
+}
+
 static bool
 fake_play_one(struct spawner *spawner, struct sandbox *sandbox)
 {
@@ -289,6 +320,8 @@ fake_play_one(struct spawner *spawner, struct sandbox *sandbox)
 	}
 	if (sandbox->held_call && behaviour == FAKE_FLOODS)
 		fake_flood(sandbox);
+	if (fake_keep(spawner, sandbox))
+		return true;
 	if (!fake_receive(sandbox, &head, &payload))
 		return false;
 	if (head.kind == FRAME_INIT)

@@ -37,6 +37,9 @@ struct sandbox {
 	bool is_started, was_asked, is_loaded;
 	struct buf in;      /* read from the channel */
 	uint64_t held_call; /* a call that is not answered, 0 for none */
+	int keeper;         /* owned, the keeper's end; -1 when there is none */
+	bool has_keeper;
+	unsigned n_kept; /* that it answered KEEP and RENEW */
 	unsigned n_frames[FRAME_CANCEL + 1];
 };
 
@@ -45,6 +48,8 @@ struct spawner {
 	unsigned n_asked;
 	int refuses; /* code that spawner_ask() gives, 0 for none */
 	enum fake_behaviour behaviour;
+	bool has_keepers;     /* each sandbox gets one, which can do all that it is asked */
+	bool is_renewal_held; /* but it does not answer RENEW yet */
 };
 
 struct spawner *fake_spawner_new(void);

@@ -460,15 +460,14 @@ a_call_may_outlive_its_client(void **state)
 
 /* ---- time ---- */
 
-static void
+static void ON_LOOP
 a_deadline_that_passes_while_it_waits_says_so(void **state)
 {
 	OWN(kit) struct kit *kit = kit_new();
 	TOLD(first);
 	TOLD(second);
 
-	kit->version->config.limits.timeout_ms = 60;
-	kit->domain.config.boot_ms = 40;
+	kit->domain.config.queue_ms = 60;
 	kit->version->config.max_instances = 1;
 	kit->spawner->behaviour = FAKE_HOLDS;
 	start(kit, &first, NULL);
@@ -476,11 +475,12 @@ a_deadline_that_passes_while_it_waits_says_so(void **state)
 	kit->spawner->behaviour = FAKE_HANGS_IN_BOOT;
 	start(kit, &second, "body");
 	kit_until(kit, &second.is_over);
-	assert_int_equal(second.reason.code, ERR_TIMEOUT);
-	assert_non_null(strstr(second.reason.text, "no instance"));
+	assert_int_equal(second.reason.code, ERR_RATE);
+	assert_non_null(strstr(second.reason.text, "were busy"));
+	assert_true(second.figures.retry_after_s > 0);
 	assert_true(second.figures.queue_us >= 60000);
 	assert_int_equal(second.figures.wall_us, 0);
-	kit_until(kit, &first.is_over);
+	call_cancel(first.call);
 	nothing_is_left(kit);
 }
 

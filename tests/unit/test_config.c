@@ -70,6 +70,8 @@ defaults_are_those_of_the_rooms(void **state)
 	assert_int_equal(domain.boot_ms, usual.boot_ms);
 	assert_int_equal(domain.queue_calls, usual.queue_calls);
 	assert_int_equal(domain.queue_bytes, usual.queue_bytes);
+	assert_int_equal(domain.queue_ms, usual.queue_ms);
+	assert_int_equal(domain.starts, usual.starts);
 	assert_int_equal(domain.source_bytes, usual.source_bytes);
 	assert_int_equal(domain.build_memory_bytes, usual.build_memory_bytes);
 	assert_int_equal(domain.build_bytes, usual.build_bytes);

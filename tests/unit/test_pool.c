@@ -1,102 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "call_kit.h"
+#include "pool_kit.h"
 
 #include <string.h>
-
-/* A call's place without its call: `run` is sent by hand where a test wants it. */
-struct spot {
-	struct pool_place place;
-	struct instance_call run;
-	bool is_placed, is_refused, is_over;
-	struct err reason;
-};
-
-static void
-on_end(struct instance_call *run)
-{
-	struct spot *spot = list_owner(run, struct spot, run);
-
-	thread_on_loop();
-	spot->is_over = true;
-	pool_give_back(&spot->place);
-}
-
-static void
-on_failure(struct instance_call *run, const struct err *reason, struct str trace)
-{
-	struct spot *spot = list_owner(run, struct spot, run);
-
-	thread_on_loop();
-	spot->is_over = true;
-	spot->reason = *reason;
-	pool_give_back(&spot->place);
-}
-
-static void
-on_head(struct instance_call *run, int status, const struct http_header *headers, size_t n)
-{
-}
-
-static void
-on_bytes(struct instance_call *run, struct str bytes)
-{
-}
-
-static void
-on_log(struct instance_call *run, bool is_stderr, struct str bytes)
-{
-}
-
-static void
-send_spot(struct spot *spot)
-{
-	thread_on_loop();
-	spot->is_placed = true;
-	spot->run = (struct instance_call){.call_id = "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-		.on_head = on_head,
-		.on_body = on_bytes,
-		.on_end = on_end,
-		.on_failure = on_failure,
-		.on_log = on_log};
-	instance_send(spot->place.instance, &spot->run);
-}
-
-static void
-on_placed(struct pool_place *place)
-{
-	send_spot(list_owner(place, struct spot, place));
-}
-
-static void
-on_refused(struct pool_place *place, const struct err *reason)
-{
-	struct spot *spot = list_owner(place, struct spot, place);
-
-	spot->is_refused = true;
-	spot->reason = *reason;
-}
-
-static int
-put(struct version *version, struct spot *spot, size_t body_len)
-{
-	int rc;
-
-	thread_on_loop();
-	*spot = (struct spot){
-		.place = {.body_len = body_len, .on_placed = on_placed, .on_refused = on_refused}};
-	rc = pool_place(version->pool, &spot->place, &spot->reason);
-	if (rc > 0)
-		send_spot(spot);
-	return rc;
-}
-
-static void
-abandon(struct spot *spot)
-{
-	thread_on_loop();
-	instance_abandon(&spot->run);
-	pool_give_back(&spot->place);
-}
 
 /* ---- placing ---- */
 
@@ -106,12 +11,12 @@ the_first_call_waits_for_an_instance_and_is_cold(void **state)
 	OWN(kit) struct kit *kit = kit_new();
 	struct spot first, second;
 
-	assert_int_equal(put(kit->version, &first, 5), 0);
+	assert_int_equal(spot_put(kit->version, &first, 5), 0);
 	assert_int_equal(kit->domain.queue_bytes, 5);
 	kit_until(kit, &first.is_over);
 	assert_true(first.place.is_cold);
 	assert_int_equal(kit->domain.queue_bytes, 0);
-	assert_int_equal(put(kit->version, &second, 5), 1);
+	assert_int_equal(spot_put(kit->version, &second, 5), 1);
 	kit_until(kit, &second.is_over);
 	assert_false(second.place.is_cold);
 	assert_int_equal(kit_stats(kit->version).n_started, 1);
@@ -125,8 +30,8 @@ the_instance_that_became_idle_last_is_used_first(void **state)
 	struct instance *first, *second;
 
 	kit->spawner->behaviour = FAKE_HOLDS;
-	assert_int_equal(put(kit->version, &a, 0), 0);
-	assert_int_equal(put(kit->version, &b, 0), 0);
+	assert_int_equal(spot_put(kit->version, &a, 0), 0);
+	assert_int_equal(spot_put(kit->version, &b, 0), 0);
 	kit_until(kit, &b.is_placed);
 	first = a.place.instance;
 	second = b.place.instance;
@@ -137,9 +42,9 @@ the_instance_that_became_idle_last_is_used_first(void **state)
 	fake_answer(fake_last(kit->spawner), b.run.number, "200\n", STR_NONE);
 	kit_until(kit, &b.is_over);
 	assert_int_equal(kit_stats(kit->version).n_idle, 2);
-	assert_int_equal(put(kit->version, &c, 0), 1);
+	assert_int_equal(spot_put(kit->version, &c, 0), 1);
 	assert_ptr_equal(c.place.instance, second);
-	abandon(&c);
+	spot_abandon(&c);
 }
 
 static void
@@ -151,15 +56,15 @@ one_that_is_busy_is_filled_before_an_idle_one_is_taken(void **state)
 	kit->version->config.concurrency = 2;
 	kit->spawner->behaviour = FAKE_HOLDS;
 	for (int i = 0; i < 3; i++)
-		put(kit->version, &spots[i], 0);
+		spot_put(kit->version, &spots[i], 0);
 	kit_until(kit, &spots[2].is_placed);
 	assert_ptr_equal(spots[0].place.instance, spots[1].place.instance);
 	assert_ptr_not_equal(spots[2].place.instance, spots[0].place.instance);
-	assert_int_equal(put(kit->version, &spots[3], 0), 1);
+	assert_int_equal(spot_put(kit->version, &spots[3], 0), 1);
 	assert_ptr_equal(spots[3].place.instance, spots[2].place.instance);
 	assert_int_equal(kit_stats(kit->version).n_running, 4);
 	for (int i = 0; i < 4; i++)
-		abandon(&spots[i]);
+		spot_abandon(&spots[i]);
 }
 
 static void
@@ -171,14 +76,14 @@ slow_calls_get_more_instances_up_to_the_limit(void **state)
 	kit->version->config.max_instances = 3;
 	kit->spawner->behaviour = FAKE_HOLDS;
 	for (int i = 0; i < 6; i++)
-		put(kit->version, &spots[i], 0);
+		spot_put(kit->version, &spots[i], 0);
 	assert_int_equal(kit_stats(kit->version).n_started, 1);
 	kit_until(kit, &spots[2].is_placed);
 	kit_wait_ms(kit, 100);
 	assert_int_equal(kit_stats(kit->version).n_started, 3);
 	assert_int_equal(kit_stats(kit->version).n_waiting, 3);
 	for (int i = 5; i >= 0; i--)
-		abandon(&spots[i]);
+		spot_abandon(&spots[i]);
 }
 
 static void
@@ -187,11 +92,11 @@ quick_calls_share_the_instance_that_is_there(void **state)
 	OWN(kit) struct kit *kit = kit_new();
 	struct spot spots[50];
 
-	assert_int_equal(put(kit->version, &spots[0], 0), 0);
+	assert_int_equal(spot_put(kit->version, &spots[0], 0), 0);
 	kit_until(kit, &spots[0].is_over);
 	for (int round = 0; round < 20; round++) {
 		for (int i = 0; i < 20; i++)
-			put(kit->version, &spots[i], 0);
+			spot_put(kit->version, &spots[i], 0);
 		kit_until(kit, &spots[19].is_over);
 	}
 	assert_int_equal(kit_stats(kit->version).n_waiting, 0);
@@ -209,11 +114,11 @@ a_full_queue_refuses(void **state)
 	kit->spawner->behaviour = FAKE_HANGS_IN_BOOT;
 	kit->domain.config.queue_calls = 2;
 	kit->domain.config.queue_bytes = 100;
-	assert_int_equal(put(kit->version, &a, 60), 0);
-	assert_int_equal(put(kit->version, &b, 60), ERR_RATE);
+	assert_int_equal(spot_put(kit->version, &a, 60), 0);
+	assert_int_equal(spot_put(kit->version, &b, 60), ERR_RATE);
 	assert_non_null(strstr(b.reason.text, "memory"));
-	assert_int_equal(put(kit->version, &b, 40), 0);
-	assert_int_equal(put(kit->version, &c, 0), ERR_RATE);
+	assert_int_equal(spot_put(kit->version, &b, 40), 0);
+	assert_int_equal(spot_put(kit->version, &c, 0), ERR_RATE);
 	assert_non_null(strstr(c.reason.text, "waiting"));
 	thread_on_loop();
 	assert_true(pool_retry_after_s(kit->version->pool) >= 1);
@@ -231,19 +136,19 @@ a_version_that_cannot_boot_refuses_with_its_reason_and_holds_back(void **state)
 	struct spot a, b, c, d;
 
 	kit->spawner->behaviour = FAKE_FAILS_TO_LOAD;
-	assert_int_equal(put(kit->version, &a, 0), 0);
-	assert_int_equal(put(kit->version, &b, 0), 0);
+	assert_int_equal(spot_put(kit->version, &a, 0), 0);
+	assert_int_equal(spot_put(kit->version, &b, 0), 0);
 	kit_until(kit, &b.is_refused);
 	assert_true(a.is_refused);
 	assert_int_equal(a.reason.code, ERR_FUNCTION_FAILED);
 	assert_string_equal(b.reason.text, "SyntaxError: bad");
-	assert_int_equal(put(kit->version, &c, 0), ERR_FUNCTION_FAILED);
+	assert_int_equal(spot_put(kit->version, &c, 0), ERR_FUNCTION_FAILED);
 	assert_string_equal(c.reason.text, "SyntaxError: bad");
 	assert_int_equal(kit->spawner->n_asked, 1);
 	assert_int_equal(kit_stats(kit->version).n_boot_failures, 1);
 	kit->spawner->behaviour = FAKE_ANSWERS;
 	kit_wait_ms(kit, POOL_BACKOFF_MIN_MS + 20);
-	assert_int_equal(put(kit->version, &d, 0), 0);
+	assert_int_equal(spot_put(kit->version, &d, 0), 0);
 	kit_until(kit, &d.is_over);
 	assert_int_equal(d.reason.code, 0);
 }
@@ -255,13 +160,13 @@ the_back_off_doubles(void **state)
 	struct spot spot;
 
 	kit->spawner->behaviour = FAKE_FAILS_TO_LOAD;
-	put(kit->version, &spot, 0);
+	spot_put(kit->version, &spot, 0);
 	kit_until(kit, &spot.is_refused);
 	kit_wait_ms(kit, POOL_BACKOFF_MIN_MS + 20);
-	assert_int_equal(put(kit->version, &spot, 0), 0);
+	assert_int_equal(spot_put(kit->version, &spot, 0), 0);
 	kit_until(kit, &spot.is_refused);
 	kit_wait_ms(kit, POOL_BACKOFF_MIN_MS + 20);
-	assert_int_equal(put(kit->version, &spot, 0), ERR_FUNCTION_FAILED);
+	assert_int_equal(spot_put(kit->version, &spot, 0), ERR_FUNCTION_FAILED);
 	assert_int_equal(kit->spawner->n_asked, 2);
 }
 
@@ -272,7 +177,7 @@ a_spawner_that_refuses_is_a_reason_too(void **state)
 	struct spot spot;
 
 	kit->spawner->refuses = ERR_UNAVAILABLE;
-	assert_int_equal(put(kit->version, &spot, 0), 0);
+	assert_int_equal(spot_put(kit->version, &spot, 0), 0);
 	kit_until(kit, &spot.is_refused);
 	assert_int_equal(spot.reason.code, ERR_UNAVAILABLE);
 }
@@ -284,7 +189,7 @@ a_runtime_that_is_gone_is_named(void **state)
 	struct spot spot;
 
 	kit->version->language = NULL;
-	assert_int_equal(put(kit->version, &spot, 0), 0);
+	assert_int_equal(spot_put(kit->version, &spot, 0), 0);
 	kit_until(kit, &spot.is_refused);
 	assert_int_equal(spot.reason.code, ERR_NOT_READY);
 	assert_non_null(strstr(spot.reason.text, "test1"));
@@ -299,7 +204,7 @@ idle_instances_end(void **state)
 	struct spot spot;
 
 	kit->version->config.idle_ms = 30;
-	put(kit->version, &spot, 0);
+	spot_put(kit->version, &spot, 0);
 	kit_until(kit, &spot.is_over);
 	assert_int_equal(kit->domain.n_instances, 1);
 	kit_wait_ms(kit, 200);
@@ -313,10 +218,10 @@ a_retired_pool_serves_what_it_has_and_keeps_nothing(void **state)
 	OWN(kit) struct kit *kit = kit_new();
 	struct spot idle, busy;
 
-	put(kit->version, &idle, 0);
+	spot_put(kit->version, &idle, 0);
 	kit_until(kit, &idle.is_over);
 	kit->spawner->behaviour = FAKE_HOLDS;
-	put(kit->version, &busy, 0);
+	spot_put(kit->version, &busy, 0);
 	kit_turn(kit);
 	thread_on_loop();
 	pool_retire(kit->version->pool);
@@ -330,7 +235,7 @@ a_retired_pool_serves_what_it_has_and_keeps_nothing(void **state)
 	assert_int_equal(kit->domain.n_instances, 0);
 	pool_serve(kit->version->pool);
 	kit->spawner->behaviour = FAKE_ANSWERS;
-	put(kit->version, &busy, 0);
+	spot_put(kit->version, &busy, 0);
 	kit_until(kit, &busy.is_over);
 	assert_int_equal(kit_stats(kit->version).n_idle, 1);
 }
@@ -341,11 +246,11 @@ an_instance_that_dies_idle_is_replaced(void **state)
 	OWN(kit) struct kit *kit = kit_new();
 	struct spot spot;
 
-	put(kit->version, &spot, 0);
+	spot_put(kit->version, &spot, 0);
 	kit_until(kit, &spot.is_over);
 	fake_gone(fake_last(kit->spawner), 1);
 	assert_int_equal(kit_stats(kit->version).n_idle, 0);
-	assert_int_equal(put(kit->version, &spot, 0), 0);
+	assert_int_equal(spot_put(kit->version, &spot, 0), 0);
 	kit_until(kit, &spot.is_over);
 	assert_int_equal(spot.reason.code, 0);
 	assert_int_equal(kit_stats(kit->version).n_started, 2);
@@ -359,12 +264,12 @@ on_a_full_machine_the_longest_idle_instance_makes_room(void **state)
 	struct spot spot;
 
 	kit->domain.config.max_instances_total = 2;
-	put(kit->version, &spot, 0);
+	spot_put(kit->version, &spot, 0);
 	kit_until(kit, &spot.is_over);
-	put(other, &spot, 0);
+	spot_put(other, &spot, 0);
 	kit_until(kit, &spot.is_over);
 	assert_int_equal(kit->domain.n_instances, 2);
-	assert_int_equal(put(third, &spot, 0), 0);
+	assert_int_equal(spot_put(third, &spot, 0), 0);
 	kit_until(kit, &spot.is_over);
 	assert_int_equal(kit_stats(kit->version).n_ready, 0);
 	assert_int_equal(kit_stats(other).n_ready, 1);
@@ -380,15 +285,15 @@ on_a_machine_that_is_full_of_work_a_call_waits_its_turn(void **state)
 
 	kit->domain.config.max_instances_total = 1;
 	kit->spawner->behaviour = FAKE_HOLDS;
-	put(kit->version, &busy, 0);
+	spot_put(kit->version, &busy, 0);
 	kit_until(kit, &busy.is_placed);
-	put(other, &waits, 0);
+	spot_put(other, &waits, 0);
 	kit_wait_ms(kit, 50);
 	assert_false(waits.is_placed);
 	assert_int_equal(kit->domain.n_instances, 1);
-	abandon(&busy);
+	spot_abandon(&busy);
 	kit_until(kit, &waits.is_placed);
-	abandon(&waits);
+	spot_abandon(&waits);
 }
 
 static void
@@ -399,13 +304,13 @@ long_service_renews_an_instance_without_a_gap(void **state)
 	bool was_warm = true;
 
 	kit->version->config.concurrency = 1000;
-	put(kit->version, &spot, 0);
+	spot_put(kit->version, &spot, 0);
 	kit_until(kit, &spot.is_over);
 	for (int i = 0; i < 101; i++) {
 		static struct spot many[1000];
 
 		for (int k = 0; k < 1000; k++)
-			was_warm &= put(kit->version, &many[k], 0) == 1;
+			was_warm &= spot_put(kit->version, &many[k], 0) == 1;
 		for (int k = 0; k < 1000; k++)
 			kit_until(kit, &many[k].is_over);
 	}
@@ -448,7 +353,7 @@ a_probe_leaves_an_idle_instance(void **state)
 	kit_until(kit, &probed.is_there);
 	assert_int_equal(probed.code, 0);
 	assert_int_equal(kit_stats(kit->version).n_idle, 1);
-	assert_int_equal(put(kit->version, &spot, 0), 1);
+	assert_int_equal(spot_put(kit->version, &spot, 0), 1);
 	kit_until(kit, &spot.is_over);
 	assert_false(spot.place.is_cold);
 }

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pool_kit.h"
+
+#include "domain/pool_share.h"
+
+enum { N_FLOOD = 50 };
+
+/* What is held is answered. */
+static void
+answer_all(struct kit *kit)
+{
+	struct sandbox *sandbox;
+
+	list_each (&kit->spawner->all, sandbox, link) {
+		if (!sandbox->held_call || sandbox->was_asked)
+			continue;
+		fake_answer(sandbox, sandbox->held_call, "200\n", STR_NONE);
+		sandbox->held_call = 0;
+	}
+}
+
+static void
+flood(struct kit *kit, const char *org, struct spot spots[static N_FLOOD])
+{
+	for (int i = 0; i < N_FLOOD; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%d", i);
+		assert_int_equal(spot_put(kit_version_of(kit, org, name), &spots[i], 0), 0);
+	}
+}
+
+static void
+abandon_all(struct spot *spots, unsigned n)
+{
+	while (n-- > 0)
+		spot_abandon(&spots[n]);
+}
+
+static unsigned
+n_instances(struct kit *kit, const char *org)
+{
+	const struct pool_share *share = map_find(&kit->domain.shares.orgs, str_of(org));
+
+	return share ? share->n_instances : 0;
+}
+
+/* ---- slots ---- */
+
+static void
+no_more_instances_start_at_one_time_than_there_are_slots(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	static struct spot spots[N_FLOOD];
+
+	kit->domain.shares.n_slots = 3;
+	kit->spawner->behaviour = FAKE_HANGS_IN_BOOT;
+	flood(kit, "acme", spots);
+	kit_turn(kit);
+	assert_int_equal(kit->spawner->n_asked, 3);
+	abandon_all(spots, N_FLOOD);
+}
+
+static void
+every_one_of_a_burst_of_first_calls_is_answered(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	static struct spot spots[N_FLOOD];
+	unsigned most = 0;
+
+	kit->domain.shares.n_slots = 3;
+	flood(kit, "acme", spots);
+	while (spot_n_over(spots, N_FLOOD) < N_FLOOD) {
+		kit_turn(kit);
+		most = kit->domain.shares.n_slots_taken > most ? kit->domain.shares.n_slots_taken
+							       : most;
+	}
+	assert_int_equal(most, 3);
+	assert_int_equal(kit->domain.shares.n_slots_taken, 0);
+	assert_int_equal(kit->domain.shares.n_wanting, 0);
+	for (int i = 0; i < N_FLOOD; i++)
+		assert_int_equal(spots[i].reason.code, 0);
+}
+
+static void
+one_that_hangs_in_its_start_gives_its_slot_up(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	static struct spot spots[N_FLOOD];
+	struct spot other;
+
+	kit->domain.shares.n_slots = 2;
+	kit->spawner->behaviour = FAKE_HANGS_IN_BOOT;
+	flood(kit, "acme", spots);
+	kit_turn(kit);
+	kit->spawner->behaviour = FAKE_ANSWERS;
+	spot_put(kit_version_of(kit, "other", "f"), &other, 0);
+	kit_turn(kit);
+	assert_false(other.is_over);
+	kit_until(kit, &other.is_over);
+	assert_int_equal(other.reason.code, 0);
+	assert_false(spots[0].is_over);
+	abandon_all(spots, N_FLOOD);
+}
+
+/* ---- turns ---- */
+
+static void
+a_call_of_one_org_waits_one_turn_behind_the_flood_of_another(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	static struct spot spots[N_FLOOD];
+	struct spot other;
+
+	kit->domain.shares.n_slots = 1;
+	flood(kit, "acme", spots);
+	spot_put(kit_version_of(kit, "other", "f"), &other, 0);
+	kit_until(kit, &other.is_over);
+	assert_in_range(spot_n_over(spots, N_FLOOD), 1, 3);
+	abandon_all(spots, N_FLOOD);
+}
+
+static void
+in_an_org_a_function_waits_one_turn_behind_the_flood_of_another(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	static struct spot spots[N_FLOOD];
+	struct version *version = kit_version(kit, "other");
+	struct spot other;
+	unsigned n_before;
+
+	kit->version->config.max_instances = N_FLOOD;
+	kit->domain.shares.n_slots = 1;
+	kit->spawner->behaviour = FAKE_HOLDS;
+	for (int i = 0; i < N_FLOOD; i++)
+		spot_put(kit->version, &spots[i], 0);
+	kit_until(kit, &spots[8].is_placed);
+	n_before = spot_n_placed(spots, N_FLOOD);
+	spot_put(version, &other, 0);
+	kit_until(kit, &other.is_placed);
+	assert_in_range(spot_n_placed(spots, N_FLOOD), n_before, n_before + 2);
+	spot_abandon(&other);
+	abandon_all(spots, N_FLOOD);
+}
+
+/* ---- places ---- */
+
+static void
+the_org_that_has_most_makes_room(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	struct version *small = kit_version_of(kit, "small", "f");
+	struct version *third = kit_version_of(kit, "third", "f");
+	struct spot first, many[3], spot;
+
+	kit->domain.config.max_instances_total = 4;
+	spot_put(small, &first, 0);
+	kit_until(kit, &first.is_over);
+	kit->spawner->behaviour = FAKE_HOLDS;
+	for (int i = 0; i < 3; i++)
+		spot_put(kit->version, &many[i], 0);
+	kit_until(kit, &many[2].is_placed);
+	while (spot_n_over(many, 3) < 3) {
+		kit_turn(kit);
+		answer_all(kit);
+	}
+	kit->spawner->behaviour = FAKE_ANSWERS;
+	spot_put(third, &spot, 0);
+	kit_until(kit, &spot.is_over);
+	assert_int_equal(n_instances(kit, "small"), 1);
+	assert_int_equal(n_instances(kit, "acme"), 2);
+	assert_int_equal(n_instances(kit, "third"), 1);
+}
+
+static void
+who_has_all_the_places_gives_the_next_that_ends_its_call(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	struct version *other = kit_version_of(kit, "other", "f");
+	struct spot spots[12], one;
+
+	kit->domain.config.max_instances_total = 4;
+	kit->spawner->behaviour = FAKE_HOLDS;
+	for (int i = 0; i < 12; i++)
+		spot_put(kit->version, &spots[i], 0);
+	kit_until(kit, &spots[3].is_placed);
+	spot_put(other, &one, 0);
+	kit_wait_ms(kit, 20);
+	assert_false(one.is_placed);
+	fake_answer(list_first(&kit->spawner->all, struct sandbox, link), spots[0].run.number,
+		"200\n", STR_NONE);
+	kit_until(kit, &one.is_placed);
+	assert_int_equal(spot_n_placed(spots, 12), 4);
+	assert_int_equal(n_instances(kit, "acme"), 3);
+	spot_abandon(&one);
+	abandon_all(spots, 12);
+}
+
+/* Two orgs whose calls never end by themselves, on eight places. */
+static void
+two_orgs_that_flood_come_to_have_the_same(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	struct version *versions[] = {kit->version, kit_version_of(kit, "other", "f")};
+	static struct spot spots[2][30];
+
+	kit->domain.config.max_instances_total = 8;
+	kit->spawner->behaviour = FAKE_HOLDS;
+	for (int i = 0; i < 2; i++)
+		versions[i]->config.max_instances = 16;
+	for (int k = 0; k < 30; k++)
+		spot_put(versions[0], &spots[0][k], 0);
+	kit_until(kit, &spots[0][7].is_placed);
+	for (int k = 0; k < 30; k++)
+		spot_put(versions[1], &spots[1][k], 0);
+	for (int round = 0; round < 60; round++) {
+		kit_wait_ms(kit, 5);
+		answer_all(kit);
+		kit_turn(kit);
+		for (int i = 0; i < 2; i++)
+			for (int k = 0; k < 30; k++)
+				if (spots[i][k].is_over)
+					spot_put(versions[i], &spots[i][k], 0);
+	}
+	assert_in_range(n_instances(kit, "acme"), 3, 5);
+	assert_in_range(n_instances(kit, "other"), 3, 5);
+	abandon_all(spots[0], 30);
+	abandon_all(spots[1], 30);
+}
+
+static void
+where_there_is_one_place_two_orgs_take_turns(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	struct version *versions[] = {kit->version, kit_version_of(kit, "other", "f")};
+	struct spot spots[2][5];
+	unsigned n_over[2] = {0};
+
+	kit->domain.config.max_instances_total = 1;
+	for (int k = 0; k < 5; k++)
+		for (int i = 0; i < 2; i++)
+			spot_put(versions[i], &spots[i][k], 0);
+	while (n_over[0] < 40 || n_over[1] < 40) {
+		kit_turn(kit);
+		for (int i = 0; i < 2; i++)
+			for (int k = 0; k < 5; k++)
+				if (spots[i][k].is_over) {
+					n_over[i]++;
+					spot_put(versions[i], &spots[i][k], 0);
+				}
+		assert_true(n_over[0] < 40 + 2 * n_over[1]);
+		assert_true(n_over[1] < 40 + 2 * n_over[0]);
+	}
+	abandon_all(spots[0], 5);
+	abandon_all(spots[1], 5);
+}
+
+static void
+a_place_that_a_build_gives_back_is_used_at_once(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	struct spot spot;
+
+	kit->domain.config.max_instances_total = 2;
+	kit->domain.n_instances = 2;
+	spot_put(kit->version, &spot, 0);
+	kit_wait_ms(kit, 20);
+	assert_int_equal(kit->spawner->n_asked, 0);
+	kit->domain.n_instances = 0;
+	thread_on_loop();
+	pool_room_freed(&kit->domain);
+	assert_int_equal(kit->spawner->n_asked, 1);
+	kit_until(kit, &spot.is_over);
+}
+
+UNIT_TESTS(it(no_more_instances_start_at_one_time_than_there_are_slots),
+	it(every_one_of_a_burst_of_first_calls_is_answered),
+	it(one_that_hangs_in_its_start_gives_its_slot_up),
+	it(a_call_of_one_org_waits_one_turn_behind_the_flood_of_another),
+	it(in_an_org_a_function_waits_one_turn_behind_the_flood_of_another),
+	it(the_org_that_has_most_makes_room),
+	it(who_has_all_the_places_gives_the_next_that_ends_its_call),
+	it(two_orgs_that_flood_come_to_have_the_same),
+	it(where_there_is_one_place_two_orgs_take_turns),
+	it(a_place_that_a_build_gives_back_is_used_at_once))
