@@ -24,12 +24,19 @@ const char cmd_deploy_help[] =
 	"  -l, --limit KEY=N      memory_mib, timeout_ms, cpu_ms, processes …; repeatable\n"
 	"  -e, --env KEY=VALUE    environment variable; repeatable\n"
 	"      --env-file FILE    lines of KEY=VALUE\n"
-	"  -c, --concurrency N    calls at once in one instance (default 1)\n"
+	"      --isolation WHAT   call (default): every call begins anew; instance: calls share "
+	"it\n"
+	"      --mechanism HOW    auto (default), rollback, fork, once: how isolation call is "
+	"kept\n"
+	"  -c, --concurrency N    calls at once in one instance, with isolation instance "
+	"(default 1)\n"
+	"      --min-instances N  instances that are kept ready (default 0)\n"
 	"      --max-instances N  most instances at one time\n"
 	"      --no-wait          do not wait until it is ready\n"
 	"      --timeout SECONDS  wait at most so long (default 600)\n\n"
 	"  mayfly deploy hello\n"
-	"  mayfly deploy --runtime python --limit memory_mib=512 --env MODE=fast job.py\n";
+	"  mayfly deploy --runtime python --limit memory_mib=512 --env MODE=fast job.py\n"
+	"  mayfly deploy --isolation instance --concurrency 8 hello\n";
 
 #define WAIT_S_DEFAULT 600
 #define MANIFEST_MAX   (256 * 1024)
@@ -118,7 +125,9 @@ static const struct option deploy_options[] = {CLI_OPTIONS, {"name", required_ar
 	{"env", required_argument, NULL, 'e'}, {"env-file", required_argument, NULL, 2},
 	{"concurrency", required_argument, NULL, 'c'},
 	{"max-instances", required_argument, NULL, 3}, {"no-wait", no_argument, NULL, 4},
-	{"timeout", required_argument, NULL, 5}, {0}};
+	{"timeout", required_argument, NULL, 5}, {"isolation", required_argument, NULL, 6},
+	{"mechanism", required_argument, NULL, 7}, {"min-instances", required_argument, NULL, 8},
+	{0}};
 
 static int
 take_flag(struct deploy *deploy, json_t *flags, int option, struct err *err)
@@ -145,6 +154,12 @@ take_flag(struct deploy *deploy, json_t *flags, int option, struct err *err)
 	case 4:
 		deploy->is_waiting = false;
 		return 0;
+	case 6:
+		return json_object_set_new(flags, "isolation", json_string(optarg));
+	case 7:
+		return json_object_set_new(flags, "mechanism", json_string(optarg));
+	case 8:
+		return set_number(flags, "min_instances", optarg, err);
 	default:
 		return set_wait(deploy, optarg, err);
 	}

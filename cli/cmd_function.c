@@ -106,6 +106,29 @@ print_members(const char *title, const json_t *object)
 		printf("  %-16s %s\n", key, cli_text(object, key));
 }
 
+/* What became of instances after their calls. */
+static void
+print_renewals(const json_t *renewals)
+{
+	json_t *discarded = json_object_get(renewals, "discarded"), *value;
+	const char *cause;
+
+	printf("renewals\n  %-16s %s\n", "renewed", cli_text(renewals, "renewed"));
+	json_object_foreach (discarded, cause, value)
+		printf("  %-16s %s (%s)\n", "discarded", cli_text(discarded, cause), cause);
+}
+
+static void
+print_network(const json_t *network)
+{
+	const json_t *allow = json_object_get(network, "allow"), *entry;
+	size_t i;
+
+	printf("network\n  %-16s %s\n", "mode", cli_text(network, "mode"));
+	json_array_foreach (allow, i, entry)
+		printf("  %-16s %s\n", "allow", json_string_value(entry));
+}
+
 static void
 print_scalars(const json_t *object)
 {
@@ -156,6 +179,7 @@ show_version(struct cli *cli, const char *name, const char *number, struct err *
 	}
 	print_scalars(version);
 	print_members("limits", json_object_get(version, "limits"));
+	print_network(json_object_get(version, "network"));
 	if (*cli_text(version, "build_log"))
 		printf("build log\n%s\n", cli_text(version, "build_log"));
 	return 0;
@@ -184,6 +208,8 @@ show_function(struct cli *cli, const char *name, struct err *err)
 	json_object_set_new(function, "url", json_string(url));
 	print_scalars(function);
 	print_members("limits", json_object_get(function, "limits"));
+	print_network(json_object_get(function, "network"));
+	print_renewals(json_object_get(function, "renewals"));
 	print_versions(json_object_get(versions, "versions"));
 	return 0;
 }

@@ -4,7 +4,9 @@
 
 const char cmd_runtimes_help[] =
 	"usage: mayfly runtimes [--json]\n\n"
-	"Lists the languages that the daemon found on its machine, and the names that mean them.\n";
+	"Lists the languages that the daemon found on its machine, the names that mean them, and\n"
+	"how each call of isolation `call` is kept from the next (--json says what stands in the\n"
+	"way of a better one).\n";
 
 const char cmd_version_help[] = "usage: mayfly version [--json]\n\n"
 				"The version of this program, and of the daemon if one answers.\n";
@@ -19,11 +21,24 @@ take_none(struct cli *cli, int argc, char **argv, struct err *err)
 	return rc == 0 ? cli_context_fill(cli, err) : rc;
 }
 
+/* The first that this machine has. */
+static const char *
+best_mechanism(const json_t *runtime)
+{
+	const json_t *mechanisms = json_object_get(runtime, "mechanisms"), *mechanism;
+	size_t i;
+
+	json_array_foreach (mechanisms, i, mechanism)
+		if (json_is_true(json_object_get(mechanism, "available")))
+			return cli_text(mechanism, "name");
+	return "";
+}
+
 int
 cmd_runtimes(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	static const char *const titles[] = {
-		"RUNTIME", "VERSION", "ALIASES", "HANDLER", "PROGRAM", NULL};
+		"RUNTIME", "VERSION", "ALIASES", "HANDLER", "ISOLATION", "PROGRAM", NULL};
 	OWN(json) json_t *answer = NULL;
 	int rc = take_none(cli, argc, argv, err);
 
@@ -44,7 +59,7 @@ cmd_runtimes(struct cli *cli, int argc, char **argv, struct err *err)
 		const json_t *alias = json_array_get(json_object_get(runtime, "aliases"), 0);
 		const char *cells[] = {cli_text(runtime, "name"), cli_text(runtime, "version"),
 			alias ? json_string_value(alias) : "", cli_text(runtime, "default_handler"),
-			cli_text(runtime, "path")};
+			best_mechanism(runtime), cli_text(runtime, "path")};
 
 		cli_table_add(table, cells);
 	}

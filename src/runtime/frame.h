@@ -24,6 +24,10 @@
  * MAYFLY_RUNTIME ("node20"), MAYFLY_ISOLATION ("call", "instance"), then the function's own
  * variables, which cannot begin with MAYFLY_.
  *
+ * With MAYFLY_ISOLATION "call" the state in which a runtime has said READY and waits for CALL is
+ * the one that it is brought back to after each answer (keeper/keeper.h): it waits in a read of
+ * this socket, or in a poll of it.
+ *
  * The head of CALL is JSON written by the daemon. Trigger HTTP: the event of Lambda's HTTP payload
  * format 2.0 without `body` and `isBase64Encoded`, which the runtime adds from the bytes of the
  * body (a body is text where its content-type says so or it has none, and it is UTF-8; else

@@ -185,8 +185,9 @@ instance_be_kept(struct instance *instance)
 		return;
 	loop_timer_stop(&instance->timer);
 	instance->state = INSTANCE_READY;
-	instance->cpu_us = sandbox_cpu_us(instance->sandbox);
 	instance->is_peak_high = true;
+	instance_call_measure_anew(instance);
+	instance->cpu_read_ms = 0; /* what loading still uses is not the first call's */
 	instance->events.on_ready(instance, instance->events.arg);
 }
 
@@ -315,7 +316,10 @@ instance_on_exit_deadline(struct loop_timer *timer)
 
 	thread_on_loop();
 	err_set(&err, ERR_FUNCTION_EXITED, "the function closed its channel to mayfly");
-	instance_end(instance, &err);
+	if (instance_keeper_is_between(instance))
+		instance_discard(instance, RENEWAL_CAUSE_CHANNEL);
+	else
+		instance_end(instance, &err);
 }
 
 /* The channel closes a moment before the spawner tells how the process died, which is the reason
@@ -325,7 +329,7 @@ instance_on_channel_end(struct channel *channel, const struct err *reason)
 {
 	struct instance *instance = list_owner(channel, struct instance, channel);
 
-	if (instance->state == INSTANCE_RENEWING) {
+	if (reason->code < 0 && instance->state == INSTANCE_RENEWING) {
 		instance_discard(instance, RENEWAL_CAUSE_CHANNEL);
 	} else if (reason->code < 0) {
 		instance_end(instance, reason);

@@ -95,7 +95,7 @@ instance_call_read_peak(struct instance *instance)
 }
 
 /* The peak starts anew before a call when the one before it raised it, and now and then for memory
- * that was given back. */
+ * that was given back; with isolation `call` after the call, behind its answer. */
 static void ON_LOOP
 instance_call_reset_peak(struct instance *instance, uint64_t now_ms)
 {
@@ -116,8 +116,9 @@ instance_call_begin_measure(struct instance *instance, struct instance_call *cal
 	if (!is_alone || now_ms > instance->cpu_read_ms + INSTANCE_CPU_GAP_MS)
 		instance_call_read_cpu(instance);
 	call->cpu_start_ns = instance->cpu_share_ns;
-	if (is_alone && (instance->is_peak_high ||
-				now_ms >= instance->peak_reset_ms + INSTANCE_PEAK_RESET_MS))
+	if (!is_alone || instance->mechanism != MECHANISM_NONE)
+		return;
+	if (instance->is_peak_high || now_ms >= instance->peak_reset_ms + INSTANCE_PEAK_RESET_MS)
 		instance_call_reset_peak(instance, now_ms);
 }
 
@@ -135,10 +136,12 @@ instance_call_end_measure(struct instance *instance, struct instance_call *call)
 void
 instance_call_measure_anew(struct instance *instance)
 {
+	uint64_t now_ms = uv_now(loop_uv(instance->loop));
+
 	instance->is_cpu_read = instance->is_peak_read = false;
 	instance_call_read_cpu(instance);
-	if (instance->is_peak_high)
-		instance_call_reset_peak(instance, uv_now(loop_uv(instance->loop)));
+	if (instance->is_peak_high || now_ms >= instance->peak_reset_ms + INSTANCE_PEAK_RESET_MS)
+		instance_call_reset_peak(instance, now_ms);
 }
 
 uint64_t

@@ -127,6 +127,8 @@ int instance_keeper_take(struct instance *instance, int fd, struct err *err) ON_
 bool instance_keeper_keep(struct instance *instance) ON_LOOP;
 /* Whether the deadline of the boot was the keeper's, which is then dealt with. */
 bool instance_keeper_on_boot_deadline(struct instance *instance) ON_LOOP;
+/* Whether one of its calls is over and none is there. */
+bool instance_keeper_is_between(const struct instance *instance);
 /* Whether a frame comes between two calls, from one that is over: it is nobody's, and one that no
  * call sends ends the instance. */
 bool instance_keeper_drops(struct instance *instance, const struct channel_frame *frame) ON_LOOP;

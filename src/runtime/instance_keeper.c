@@ -206,12 +206,16 @@ instance_keeper_after_call(struct loop_flush *after_call)
 }
 
 bool
+instance_keeper_is_between(const struct instance *instance)
+{
+	return instance->mechanism != MECHANISM_NONE && instance->n_served > 0 &&
+	       list_is_empty(&instance->calls);
+}
+
+bool
 instance_keeper_drops(struct instance *instance, const struct channel_frame *frame)
 {
-	bool is_between = list_is_empty(&instance->calls) &&
-			  instance->mechanism != MECHANISM_NONE && instance->n_served > 0;
-
-	if (!is_between)
+	if (!instance_keeper_is_between(instance))
 		return false;
 	if (frame->head.kind == FRAME_READY || frame->head.kind == FRAME_FAIL ||
 		frame->head.call >> INSTANCE_SLOT_BITS > instance->generation)

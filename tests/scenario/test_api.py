@@ -136,7 +136,7 @@ def test_the_doctor_says_why_for_each_finding(provider):
 
 
 def test_metrics_are_well_formed_and_an_org_sees_only_its_own(daemon, org):
-    org.deploy('hello', HELLO)
+    org.deploy('hello', HELLO, isolation='instance')
     other = daemon.new_org()
     other.deploy('theirs', HELLO)
     for _ in range(3):

@@ -296,7 +296,7 @@ def test_a_running_call_is_cancelled_by_its_id(org):
 
 def test_calls_in_flight_stand_before_those_that_ended(org):
     org.deploy('mix', "exports.handler = (event) => event.body ? event.body : new Promise(() => "
-               "{});\n", limits={'timeout_ms': 60000}, max_instances=1)
+               "{});\n", limits={'timeout_ms': 60000}, max_instances=1, isolation='instance')
     org.route('POST', 'mix', b'x').expect(200)
     callers = [threading.Thread(target=lambda: org.route('GET', 'mix')) for _ in range(3)]
     for caller in callers:

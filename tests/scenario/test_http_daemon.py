@@ -7,7 +7,8 @@ import sys
 
 
 def test_the_whole_matrix_holds_at_the_route_of_a_function(daemon, org):
-    org.deploy('edge', "exports.handler = async () => 'here';\n", concurrency=16)
+    org.deploy('edge', "exports.handler = async () => 'here';\n", concurrency=16,
+               isolation='instance')
     edge = pathlib.Path(__file__).with_name('test_http_edge.py')
     url = f'http://{daemon.address}/api/org/{org.name}/edge'
     done = subprocess.run([sys.executable, '-B', '-m', 'pytest', '-p', 'no:cacheprovider', '-q',

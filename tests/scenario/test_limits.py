@@ -374,8 +374,8 @@ def test_errors_of_the_function_are_not_taken_for_limits(org):
 
 def test_more_calls_at_once_than_processes_wait_for_one_another(daemon, org):
     org.deploy('many', 'import time\ndef handler(event, context):\n    time.sleep(0.05)\n'
-               '    return "served"\n', 'python', concurrency=64, max_instances=1,
-               limits={'processes': 32})
+               '    return "served"\n', 'python', isolation='instance', concurrency=64,
+               max_instances=1, limits={'processes': 32})
     answers = []
     callers = [threading.Thread(target=lambda: answers.append(org.route('GET', 'many')))
                for _ in range(64)]

@@ -10,7 +10,6 @@
 
 #include "base/mem.h"
 #include "base/own.h"
-#include "keeper/keeper.h"
 
 /* ---- spawner.h ---- */
 
@@ -236,6 +235,44 @@ fake_receive(struct sandbox *sandbox, struct frame_head *ret_head, struct buf *r
 	return true;
 }
 
+/* ---- the keeper ---- */
+
+bool
+fake_keeper_receive(struct sandbox *sandbox, struct keeper_request *ret)
+{
+	ssize_t n = sandbox->keeper < 0
+			    ? -1
+			    : recv(sandbox->keeper, ret, sizeof(*ret), MSG_DONTWAIT | MSG_TRUNC);
+
+	if (n <= 0)
+		return false;
+	must(n == sizeof(*ret) && ret->magic == KEEPER_MAGIC && ret->zero == 0);
+	return true;
+}
+
+void
+fake_keeper_send(struct sandbox *sandbox, struct str bytes)
+{
+	must(send(sandbox->keeper, bytes.at, bytes.len, MSG_NOSIGNAL) == (ssize_t)bytes.len);
+}
+
+void
+fake_keeper_answer(struct sandbox *sandbox, enum keeper_event event, enum keeper_cause cause)
+{
+	struct keeper_reply reply = {.magic = KEEPER_MAGIC, .event = event, .cause = cause};
+
+	if (cause != KEEPER_CAUSE_NONE)
+		memcpy(reply.text, "played", 7);
+	fake_keeper_send(sandbox, str_n(&reply, sizeof(reply)));
+}
+
+void
+fake_keeper_end(struct sandbox *sandbox)
+{
+	own_fd(&sandbox->keeper);
+	sandbox->keeper = -1;
+}
+
 /* ---- acting ---- */
 
 static void
@@ -290,9 +327,9 @@ fake_keep(const struct spawner *spawner, struct sandbox *sandbox)
 	struct keeper_reply reply = {.magic = KEEPER_MAGIC};
 	struct keeper_request request;
 
-	if (sandbox->keeper < 0 || (sandbox->n_kept > 0 && spawner->is_renewal_held))
+	if (sandbox->n_kept > 0 && spawner->is_renewal_held)
 		return false;
-	if (recv(sandbox->keeper, &request, sizeof(request), MSG_DONTWAIT) != sizeof(request))
+	if (!fake_keeper_receive(sandbox, &request))
 		return false;
 	must(request.op == (sandbox->n_kept > 0 ? KEEPER_RENEW : KEEPER_KEEP));
 	reply.event = sandbox->n_kept > 0 ? KEEPER_RENEWED : KEEPER_KEPT;

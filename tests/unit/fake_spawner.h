@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "keeper/keeper.h"
 #include "runtime/frame.h"
 #include "sandbox/spawner.h"
 
@@ -62,6 +63,13 @@ void fake_send(struct sandbox *sandbox, enum frame_kind kind, uint8_t flags, uin
 	struct str payload);
 void fake_answer(struct sandbox *sandbox, uint64_t call, const char *head, struct str body);
 void fake_print(struct sandbox *sandbox, bool is_stderr, const char *text);
+
+/* The keeper by hand: the next request to it, false when there is none; what it answers; bytes of
+ * whatever kind; its end. */
+bool fake_keeper_receive(struct sandbox *sandbox, struct keeper_request *ret);
+void fake_keeper_answer(struct sandbox *sandbox, enum keeper_event event, enum keeper_cause cause);
+void fake_keeper_send(struct sandbox *sandbox, struct str bytes);
+void fake_keeper_end(struct sandbox *sandbox);
 
 /* The next frame that came, its payload appended to *ret; false when there is none. */
 bool fake_receive(struct sandbox *sandbox, struct frame_head *ret_head, struct buf *ret);
