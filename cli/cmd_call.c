@@ -186,6 +186,10 @@ print_figures(const json_t *record, FILE *out)
 		figure_of(record, "memory_peak_bytes", cli_bytes),
 		cli_bytes(number_of(record, "bytes_in")),
 		cli_bytes(number_of(record, "bytes_out")));
+	if (number_of(record, "egress_bytes_in") || number_of(record, "egress_bytes_out"))
+		fprintf(out, "network in %s, out %s\n",
+			cli_bytes(number_of(record, "egress_bytes_in")),
+			cli_bytes(number_of(record, "egress_bytes_out")));
 }
 
 static void

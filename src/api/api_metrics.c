@@ -136,6 +136,24 @@ api_metrics_bytes_out(const struct record_counter *counter, void *arg)
 }
 
 static void
+api_metrics_egress(const struct record_counter *counter, void *arg)
+{
+	struct api_metrics *metrics = arg;
+	const struct {
+		const char *direction;
+		uint64_t bytes;
+	} rows[] = {{"in", counter->egress_in}, {"out", counter->egress_out}};
+
+	if (!api_metrics_sees(metrics, counter->org))
+		return;
+	for (size_t i = 0; i < 2; i++) {
+		api_metrics_labels(&metrics->out, "mayfly_egress_bytes_total", counter);
+		buf_printf(&metrics->out, ",direction=\"%s\"} %llu\n", rows[i].direction,
+			(unsigned long long)rows[i].bytes);
+	}
+}
+
+static void
 api_metrics_calls(struct api_metrics *metrics, const struct record_log *records) ON_LOOP
 {
 	static const struct {
@@ -153,6 +171,8 @@ api_metrics_calls(struct api_metrics *metrics, const struct record_log *records)
 			api_metrics_bytes_in},
 		{"mayfly_call_bytes_out_total", "counter", "Bytes of answers.",
 			api_metrics_bytes_out},
+		{"mayfly_egress_bytes_total", "counter", "Bytes over the network of functions.",
+			api_metrics_egress},
 	};
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {

@@ -468,6 +468,17 @@ config_domain(const struct config *config, struct domain_config *ret)
 }
 
 void
+config_egress(const struct config *config, struct egress_settings *ret)
+{
+	*ret = (struct egress_settings){
+		.open = config->egress_private,
+		.connections = config->egress_connections,
+		.connect_ms = config->egress_connect_ms,
+		.idle_ms = config->egress_idle_ms,
+	};
+}
+
+void
 config_http(const struct config *config, struct http_limits *ret)
 {
 	*ret = http_limits_default;

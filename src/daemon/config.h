@@ -32,6 +32,7 @@ enum config_kind {
 struct config {
 	const char *data_dir;                                                /* all text is owned */
 	const char **listen, **tls_listen, **build_hosts, **runtime_folders; /* NULL-terminated */
+	const char **egress_private;                                         /* the same */
 	const char *tls_certificate, *tls_key;
 	const char *user;
 	const char *log_format, *log_level, *metrics;
@@ -44,6 +45,7 @@ struct config {
 	uint64_t queue_bytes, source_bytes;
 	uint64_t build_memory_bytes, build_bytes;
 	unsigned build_ms, builds;
+	unsigned egress_connections, egress_connect_ms, egress_idle_ms;
 	unsigned keep_calls, keep_days, keep_versions;
 	uint64_t http_header_bytes, http_target_bytes, http_body_memory_bytes, http_body_rate_bytes;
 	unsigned http_headers, http_connections, http_header_ms, http_idle_ms, http_write_ms;
@@ -80,6 +82,7 @@ void config_help(FILE *out);
 
 /* What the rooms below take of it. */
 void config_domain(const struct config *config, struct domain_config *ret);
+void config_egress(const struct config *config, struct egress_settings *ret);
 void config_http(const struct config *config, struct http_limits *ret);
 void config_log(const struct config *config, struct log_config *ret);
 

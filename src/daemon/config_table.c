@@ -134,6 +134,18 @@ static const struct config_key config_keys[] = {
 	LIST(build_hosts, build_hosts, "files.pythonhosted.org:443",
 		"further host:port that builds may reach"),
 #undef SECTION
+#define SECTION "Network of functions"
+	LIST(egress_private, egress_private, "",
+		"private addresses and ranges that functions may reach when they list them: "
+		"10.1.0.0/16 fd00:1::/32; a range opens nothing beyond the special range that it "
+		"lies in"),
+	NUMBER(egress_connections, egress_connections, "64", 1, 10000,
+		"connections to the outside at one time of one instance of a function"),
+	DURATION(egress_connect_time, egress_connect_ms, "10s", 100, HOURS,
+		"how long a destination may take to answer a connection"),
+	DURATION(egress_idle_time, egress_idle_ms, "5m", 1000, 24 * HOURS,
+		"how long a connection to the outside without a byte is kept"),
+#undef SECTION
 };
 
 enum { CONFIG_KEYS = sizeof(config_keys) / sizeof(config_keys[0]) };

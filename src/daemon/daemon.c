@@ -37,8 +37,9 @@ struct daemon {
 	struct listeners listeners;
 	struct spawner *spawner; /* owned */
 	/* made afterwards */
-	struct loop *loop;   /* owned */
-	struct store *store; /* owned */
+	struct loop *loop;          /* owned */
+	struct store *store;        /* owned */
+	struct egress_host *egress; /* owned */
 	struct domain domain;
 	bool is_domain_open, is_new; /* is_new: this data folder had no token yet */
 	struct api *api;             /* owned */
@@ -295,20 +296,26 @@ daemon_on_spawner(struct loop_watch *watch, int uv_events, void *arg)
 }
 
 static int
-daemon_open_domain(struct daemon *daemon, struct err *err)
+daemon_open_domain(struct daemon *daemon, struct err *err) ON_LOOP
 {
 	const struct store_config config = {
 		.data_dir = daemon->config->data_dir, .post = daemon_post, .arg = daemon};
+	struct egress_settings egress;
 	int rc = store_open(&config, &daemon->store, err);
 
 	if (rc < 0)
 		return err_wrap(err, rc, "opening the store");
+	config_egress(daemon->config, &egress);
+	rc = egress_host_new(daemon->loop, &egress, &daemon->egress, err);
+	if (rc < 0)
+		return err_wrap(err, rc, "egress_private");
 	config_domain(daemon->config, &daemon->domain.config);
 	daemon->domain.loop = daemon->loop;
 	daemon->domain.store = daemon->store;
 	daemon->domain.spawner = daemon->spawner;
 	daemon->domain.roots = daemon->roots;
 	daemon->domain.n_roots = daemon->n_roots;
+	daemon->domain.egress = daemon->egress;
 	daemon->is_domain_open = true;
 	rc = domain_open(&daemon->domain, err);
 	if (rc < 0)
@@ -436,6 +443,7 @@ daemon_done(struct daemon *daemon)
 		spawner_free(daemon->spawner);
 	if (daemon->is_domain_open)
 		domain_free(&daemon->domain);
+	egress_host_free(daemon->egress);
 	loop_free(daemon->loop);
 	listeners_done(&daemon->listeners);
 	free(daemon->roots);

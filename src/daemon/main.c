@@ -2,6 +2,8 @@
 /*
  * mayfly-daemon - reads its settings, then is what they say.
  */
+#include <stdlib.h>
+
 #include "daemon/daemon.h"
 #include "daemon/doctor_report.h"
 #include "runtime/language.h"
@@ -22,6 +24,15 @@ main_doctor(const struct config *config)
 	else
 		doctor_report_print(&report, stdout);
 	return doctor_report_missing(&report) ? 1 : 0;
+}
+
+/* Names are resolved on threads of libuv, half of them; one whose servers are silent holds one for
+ * as long as the resolver is patient. Both can be set from outside. */
+static void
+main_prepare_resolver(void)
+{
+	setenv("UV_THREADPOOL_SIZE", "32", 0);
+	setenv("RES_OPTIONS", "timeout:2 attempts:2", 0);
 }
 
 static int
@@ -45,6 +56,7 @@ main_run(const struct config *config)
 		puts("the settings are good");
 		return 0;
 	}
+	main_prepare_resolver();
 	return daemon_main(config);
 }
 

@@ -261,6 +261,8 @@ call_write_figures(const struct call *call, const struct err *reason, struct cal
 		.memory_peak_bytes = call->run.measure.memory_peak_bytes,
 		.bytes_in = call->body_len,
 		.bytes_out = call->bytes_out,
+		.egress_in = call->run.measure.egress.in,
+		.egress_out = call->run.measure.egress.out,
 		.version = call->version ? call->version->number : 0,
 		.is_cold = call->place.is_cold,
 	};
@@ -314,12 +316,16 @@ call_record(struct call *call, const struct err *reason, const struct call_figur
 	row.memory_peak_bytes = figures->memory_peak_bytes;
 	row.bytes_in = figures->bytes_in;
 	row.bytes_out = figures->bytes_out;
+	row.egress_in = figures->egress_in;
+	row.egress_out = figures->egress_out;
 	row.is_cold = figures->is_cold;
 	row.is_log_truncated = call->run.is_log_truncated || call->log.is_truncated;
 	row.log = call->log.lines.len > 0 ? call->log.lines.at : "";
 	record_add(call->domain->records, &row);
 	record_meter(call->domain->records, &row,
 		call->version ? call->version->config.limits.memory_mib : 0);
+	record_egress(call->domain->records, &row, call->run.measure.egress_loading.in,
+		call->run.measure.egress_loading.out);
 }
 
 static void ON_LOOP

@@ -24,6 +24,7 @@ struct call;
 struct call_figures { /* also in its record */
 	uint64_t queue_us, wall_us, cpu_us;
 	uint64_t memory_peak_bytes, bytes_in, bytes_out;
+	uint64_t egress_in, egress_out; /* bytes over its network */
 	uint32_t version;
 	uint32_t retry_after_s; /* with RATE, NOT_READY and UNAVAILABLE; else 0 */
 	bool is_cold;           /* waited for an instance to start */

@@ -11,6 +11,7 @@
 
 #include "base/map.h"
 #include "domain/pool_share.h"
+#include "net/egress.h"
 #include "net/loop.h"
 #include "runtime/language.h"
 #include "runtime/renewal.h"
@@ -49,6 +50,7 @@ struct domain {
 	struct spawner *spawner;  /* borrowed */
 	const struct root *roots; /* borrowed: from root_prepare(language_roots()) */
 	size_t n_roots;
+	struct egress_host *egress; /* borrowed: the way out of functions that have one */
 	struct map orgs;     /* name → struct org, owned */
 	struct map tokens;   /* SHA-256 of the secret → struct token, owned */
 	struct map shelf;    /* name → struct shelf_tree, owned: what is unpacked on disk */

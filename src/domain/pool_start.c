@@ -69,6 +69,23 @@ pool_write_limits(const struct limits *limits, struct sandbox_limits *ret)
 	};
 }
 
+/* False for a version that has no network. */
+static bool
+pool_write_network(const struct pool *pool, struct instance_network *ret)
+{
+	const struct version *version = pool->version;
+	const struct network *network = &version->config.network;
+
+	*ret = (struct instance_network){
+		.host = pool->domain->egress,
+		.rules = network->rules,
+		.n_rules = network->n_rules,
+		.owner = version->function->org->name,
+	};
+	ret->n_ports = network_ports(network, ret->ports);
+	return network->has_egress;
+}
+
 static int
 pool_write_spec(
 	const struct pool *pool, struct buf *init, struct instance_spec *ret, struct err *err)
@@ -273,12 +290,15 @@ pool_start_member(struct pool *pool, struct err *err)
 	OWN(buf) struct buf init = BUF_INIT;
 	OWN(mem) struct pool_instance *member = mem_new(sizeof(*member));
 	struct instance_events mine = events;
+	struct instance_network network;
 	struct instance_spec spec;
 	int rc = pool_write_spec(pool, &init, &spec, err);
 
 	if (rc < 0)
 		return rc;
 	mine.arg = member;
+	if (pool_write_network(pool, &network))
+		spec.network = &network;
 	rc = instance_start(
 		pool->domain->loop, pool->domain->spawner, &spec, &mine, &member->instance, err);
 	if (rc < 0)

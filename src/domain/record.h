@@ -25,6 +25,10 @@ void record_add(struct record_log *log, const struct row_call *row) ON_LOOP;
 /* Meters of a finished call; written to the store once a second and at stop. */
 void record_meter(struct record_log *log, const struct row_call *row, uint64_t memory_mib) ON_LOOP;
 
+/* Bytes over a function's network that no call of its own accounts for: `row` tells whose. */
+void record_egress(
+	struct record_log *log, const struct row_call *row, uint64_t in, uint64_t out) ON_LOOP;
+
 /* A function that is gone: its counters go, and what its meter still holds is written, so that
  * whoever makes new names again and again does not fill the memory. */
 void record_forget(struct record_log *log, const char *org, const char *function) ON_LOOP;
@@ -62,7 +66,7 @@ void record_line(struct record_log *log, const char *org, const char *function, 
 struct record_counter {
 	char org[64], function[64];
 	uint64_t n_by_class[6]; /* status / 100 */
-	uint64_t n_cold, cpu_us, wall_us, bytes_in, bytes_out;
+	uint64_t n_cold, cpu_us, wall_us, bytes_in, bytes_out, egress_in, egress_out;
 	uint64_t wall_buckets[14]; /* cumulative, ≤ 1 2 5 10 25 50 100 250 500 1000 2500 5000 10000
 				      ms, +Inf */
 };

@@ -66,6 +66,8 @@ record_count(struct record_counter *counter, const struct row_call *row)
 	counter->wall_us += row->wall_us;
 	counter->bytes_in += row->bytes_in;
 	counter->bytes_out += row->bytes_out;
+	counter->egress_in += row->egress_in;
+	counter->egress_out += row->egress_out;
 	counter->wall_buckets[n]++;
 	while (i > 0 && row->wall_us <= bounds_ms[i - 1] * 1000)
 		counter->wall_buckets[--i]++;
@@ -88,10 +90,26 @@ record_meter(struct record_log *log, const struct row_call *row, uint64_t memory
 	meter->cpu_us += row->cpu_us;
 	meter->bytes_in += row->bytes_in;
 	meter->bytes_out += row->bytes_out;
+	meter->egress_in += row->egress_in;
+	meter->egress_out += row->egress_out;
 	meter->memory_mib_us += memory_mib * row->wall_us;
 	if (list_is_empty(&sum->link))
 		list_push_back(&log->dirty, &sum->link);
 	record_meter_soon(log);
+}
+
+void
+record_egress(struct record_log *log, const struct row_call *row, uint64_t in, uint64_t out)
+{
+	struct record_sum *sum;
+
+	if (in == 0 && out == 0)
+		return;
+	sum = record_sum_get(log, row->org, row->function);
+	sum->counter.egress_in += in;
+	sum->counter.egress_out += out;
+	sum->meter.egress_in += in;
+	sum->meter.egress_out += out;
 }
 
 void

@@ -66,6 +66,8 @@ record_json(const struct row_call *row, bool is_with_log)
 		json, "memory_peak_bytes", record_json_measured(row, row->memory_peak_bytes));
 	json_object_set_new(json, "bytes_in", json_integer((json_int_t)row->bytes_in));
 	json_object_set_new(json, "bytes_out", json_integer((json_int_t)row->bytes_out));
+	json_object_set_new(json, "egress_bytes_in", json_integer((json_int_t)row->egress_in));
+	json_object_set_new(json, "egress_bytes_out", json_integer((json_int_t)row->egress_out));
 	json_object_set_new(json, "cold", json_boolean(row->is_cold));
 	json_object_set_new(json, "log_truncated", json_boolean(row->is_log_truncated));
 	if (is_with_log && row->log)

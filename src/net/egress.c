@@ -76,7 +76,6 @@ egress_host_free(struct egress_host *host)
 {
 	if (!host)
 		return;
-	must(host->n_functions == 0);
 	egress_lookup_end_all(host);
 	map_done(&host->owners);
 	egress_ranges_done(&host->open);
@@ -201,7 +200,6 @@ egress_free(struct egress *egress)
 		egress_close(&egress->tcp[i]);
 	list_remove(&egress->opening.link);
 	egress_lookup_release(egress->host, egress->owner);
-	egress->host->n_functions--;
 	free(egress->tcp);
 	free(egress->rules);
 	loop_timer_close(&egress->pause, egress_on_closed);
@@ -213,7 +211,6 @@ egress_new(struct egress_host *host, const struct egress_spec *spec)
 	struct egress *egress = mem_new(sizeof(*egress));
 
 	must(spec->n_rules <= EGRESS_RULES_MAX);
-	host->n_functions++;
 	egress->host = host;
 	egress->owner = egress_lookup_hold(host, spec->owner);
 	egress->on_trouble = spec->on_trouble;

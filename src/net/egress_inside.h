@@ -31,7 +31,6 @@ struct egress_host {
 	struct egress_stats stats;
 	struct map owners;   /* name → struct egress_owner; owned */
 	struct list lookups; /* of egress_lookup: that run */
-	unsigned n_functions;
 };
 
 /* Why the host lets nobody reach this address; NULL when it does. */

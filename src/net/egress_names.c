@@ -7,8 +7,9 @@
 
 #define NAMES_TTL_S    30   /* told to the function, and how long an answer is given again */
 #define NAMES_FAULT_MS 2000 /* the same for an answer without addresses */
-#define NAMES_OPEN_MS  (300 * 1000) /* how long an address that was given out may be connected to  \
-				     */
+#define NAMES_OPEN_MS                                                                              \
+	(300 * 1000) /* how long an address that was given out may be connected to                 \
+		      */
 
 /* An address that was given out for a name. */
 struct egress_known {

@@ -7,8 +7,8 @@
 /* clang-format off: one field a line */
 #define COLUMNS                                                                                    \
 	"id, org, function, version, trigger, method, path, status, code, message, started_ms,"    \
-	" queue_us, wall_us, cpu_us, memory_peak_bytes, bytes_in, bytes_out, is_cold,"             \
-	" is_log_truncated"
+	" queue_us, wall_us, cpu_us, memory_peak_bytes, bytes_in, bytes_out, egress_in,"           \
+	" egress_out, is_cold, is_log_truncated"
 /* clang-format on */
 
 static const struct row_stmt_field fields[] = {
@@ -29,6 +29,8 @@ static const struct row_stmt_field fields[] = {
 	ROW_FIELD(U64, struct row_call, memory_peak_bytes),
 	ROW_FIELD(U64, struct row_call, bytes_in),
 	ROW_FIELD(U64, struct row_call, bytes_out),
+	ROW_FIELD(U64, struct row_call, egress_in),
+	ROW_FIELD(U64, struct row_call, egress_out),
 	ROW_FIELD(BOOL, struct row_call, is_cold),
 	ROW_FIELD(BOOL, struct row_call, is_log_truncated),
 	ROW_FIELD(TEXT, struct row_call, log),
@@ -40,7 +42,7 @@ row_call_insert(struct store_db *db, const struct row_call *row, struct err *err
 {
 	static const char sql[] =
 		"INSERT INTO call (" COLUMNS ", log) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-		" ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+		" ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
 
 	return row_stmt_write(db, sql, &shape, row, err);
 }

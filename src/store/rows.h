@@ -114,6 +114,7 @@ struct row_call {
 	uint64_t started_ms;
 	uint64_t queue_us, wall_us, cpu_us;
 	uint64_t memory_peak_bytes, bytes_in, bytes_out;
+	uint64_t egress_in, egress_out; /* bytes over the function's network */
 	bool is_cold;
 	bool is_log_truncated;
 	const char *log; /* JSON lines {"t":ms,"s":"out"|"err","m":"text"}; "" without; NULL from
@@ -144,7 +145,7 @@ int row_call_trim(struct store_db *db, uint64_t before_ms, unsigned keep, unsign
 struct row_meter {
 	char org[64], function[64];
 	uint64_t hour_ms; /* start of the hour, UTC */
-	uint64_t n_calls, n_errors, wall_us, cpu_us, bytes_in, bytes_out;
+	uint64_t n_calls, n_errors, wall_us, cpu_us, bytes_in, bytes_out, egress_in, egress_out;
 	uint64_t memory_mib_us; /* sum over calls of memory limit × wall */
 };
 int row_meter_add(struct store_db *db, const struct row_meter *row, struct err *err) ON_STORE;

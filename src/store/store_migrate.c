@@ -88,7 +88,42 @@ static const char step_1[] =
 	"	PRIMARY KEY (org, hour_ms, function)"
 	") STRICT, WITHOUT ROWID;";
 
-const char *const store_migrate_steps[] = {step_1};
+/* 2: bytes over the network of a function. The table is made anew, since its log has to stay last.
+ */
+static const char step_2[] =
+	"CREATE TABLE call_new ("
+	"	id TEXT NOT NULL, org TEXT NOT NULL REFERENCES org ON DELETE CASCADE,"
+	"	function TEXT NOT NULL, version INTEGER NOT NULL, trigger TEXT NOT NULL,"
+	"	method TEXT NOT NULL, path TEXT NOT NULL, status INTEGER NOT NULL,"
+	"	code TEXT NOT NULL, message TEXT NOT NULL, started_ms INTEGER NOT NULL,"
+	"	queue_us INTEGER NOT NULL, wall_us INTEGER NOT NULL, cpu_us INTEGER NOT NULL,"
+	"	memory_peak_bytes INTEGER NOT NULL, bytes_in INTEGER NOT NULL,"
+	"	bytes_out INTEGER NOT NULL, egress_in INTEGER NOT NULL,"
+	"	egress_out INTEGER NOT NULL, is_cold INTEGER NOT NULL,"
+	"	is_log_truncated INTEGER NOT NULL, log TEXT NOT NULL"
+	") STRICT;"
+	"INSERT INTO call_new SELECT id, org, function, version, trigger, method, path, status,"
+	"	code, message, started_ms, queue_us, wall_us, cpu_us, memory_peak_bytes, bytes_in,"
+	"	bytes_out, 0, 0, is_cold, is_log_truncated, log FROM call;"
+	"DROP TABLE call;"
+	"ALTER TABLE call_new RENAME TO call;"
+	"CREATE UNIQUE INDEX call_by_org ON call (org, id);"
+	"CREATE INDEX call_by_function ON call (org, function, id);"
+	"CREATE INDEX call_by_time ON call (started_ms);"
+	"CREATE INDEX call_failed_by_org ON call (org, id) WHERE code <> 'ok';"
+	"CREATE INDEX call_failed_by_function ON call (org, function, id) WHERE code <> 'ok';"
+	"CREATE TRIGGER call_inserted AFTER INSERT ON call BEGIN"
+	"	INSERT INTO call_count VALUES (new.org, new.function, 1)"
+	"	ON CONFLICT DO UPDATE SET n = n + 1;"
+	"END;"
+	"CREATE TRIGGER call_deleted AFTER DELETE ON call BEGIN"
+	"	UPDATE call_count SET n = n - 1 WHERE org = old.org AND function = old.function;"
+	"	DELETE FROM call_count WHERE org = old.org AND function = old.function AND n = 0;"
+	"END;"
+	"ALTER TABLE meter ADD COLUMN egress_in INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE meter ADD COLUMN egress_out INTEGER NOT NULL DEFAULT 0;";
+
+const char *const store_migrate_steps[] = {step_1, step_2};
 const int store_migrate_n_steps = sizeof(store_migrate_steps) / sizeof(*store_migrate_steps);
 
 static int
