@@ -2,9 +2,10 @@
 /*
  * aspect - one part of a program's state that a call may change: what it was, and that it is again.
  *
- *	KEEP    subject stopped ─▶ learn() of each (may add to the batch) ─▶ batch ─▶ learnt() of
- *each RENEW   subject stopped ─▶ look() of each, adds what undoes ─▶ memory and layout are written
- *	        back ─▶ batch ─▶ check() of each ─▶ let go
+ *	KEEP    subject stopped ─▶ learn() of each (may add to the batch) ─▶ batch
+ *	        ─▶ learnt() of each ─▶ the snapshot of memory is taken ─▶ let go
+ *	RENEW   subject stopped ─▶ look() of each, adds what undoes ─▶ new threads exit, layout adds
+ *	        what undoes ─▶ batch ─▶ check() of each ─▶ memory is written back ─▶ let go
  *
  * learn() and look() may read files of /proc and descriptors taken from the subject; what must be
  * done in the subject's name they add to the batch (subject.h), whose results check() finds by the
@@ -37,5 +38,11 @@ extern const struct aspect aspect_signals;     /* handlers, alternate stack, pen
 extern const struct aspect aspect_timers;      /* interval timers, POSIX timers */
 extern const struct aspect aspect_limits; /* rlimits, priorities, affinity, prctl, umask, cwd */
 extern const struct aspect aspect_files;  /* /tmp */
+
+/* All of them, up to the first that fails. */
+int aspect_learn_all(struct subject *subject, struct keeper_reply *reply);
+int aspect_learnt_all(struct subject *subject, struct keeper_reply *reply);
+int aspect_look_all(struct subject *subject, struct keeper_reply *reply);
+int aspect_check_all(struct subject *subject, struct keeper_reply *reply);
 
 #endif

@@ -28,10 +28,8 @@ void machine_wait_again(struct user_regs_struct *registers);
 /* The number of the system call that it is in or was in, -1 outside of one. */
 long machine_call_number(const struct user_regs_struct *registers);
 
-/* Address of the system call instruction of a thread that is waiting, and whether `bytes` there
- * are one. */
-uint64_t machine_call_at(const struct user_regs_struct *registers);
-bool machine_is_call(const uint8_t bytes[static 2]);
+uint64_t machine_position(const struct user_regs_struct *registers);
+bool machine_is_call(const uint8_t bytes[static 2]); /* an instruction that makes a system call */
 
 void machine_set_call(struct user_regs_struct *registers, uint64_t at, long number,
 	const uint64_t args[static 6]);

@@ -70,7 +70,6 @@ struct subject {
 	struct user_regs_struct base; /* registers of the main thread as it waits, to call from */
 	uint64_t base_mask;           /* its signal mask */
 	uint64_t stub_at, ops_at;     /* addresses in the subject, 0 before subject_settle() */
-	size_t n_wipe;                /* bytes from ops_at that the last batch has used */
 	bool is_stopped, is_batch_run, is_batch_full;
 	pid_t born; /* a child that a system call of the last batch made, held; 0: none */
 };

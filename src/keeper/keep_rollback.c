@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keeper/aspect.h"
+#include "keeper/keep.h"
+#include "keeper/layout.h"
+#include "keeper/memory.h"
+#include "keeper/registers.h"
+#include "keeper/tracker.h"
+
+static struct layout rollback_layout;
+
+static int
+rollback_learn(struct subject *subject, struct keeper_reply *reply)
+{
+	const struct tracker *tracker;
+	uint64_t brk;
+
+	if (subject_settle(subject, reply) < 0)
+		return -1;
+	tracker = tracker_choose(subject, reply);
+	if (!tracker || keep_learn(subject, &brk, reply) < 0 ||
+		layout_learn(&rollback_layout, subject, brk, reply) < 0)
+		return -1;
+	return memory_learn(tracker, &rollback_layout, subject, reply);
+}
+
+static int
+rollback_keep(struct subject *subject, struct keeper_reply *reply)
+{
+	int rc = keep_stop_calm(subject, reply);
+
+	if (rc == 0 && (rc = registers_learn(subject, reply)) == 0) {
+		rc = rollback_learn(subject, reply);
+		if (registers_restore(subject, reply) < 0)
+			rc = -1;
+	}
+	if (rc == 0)
+		subject_know_threads(subject);
+	subject_let_go(subject);
+	return rc;
+}
+
+static int
+rollback_renew(struct subject *subject, struct keeper_reply *reply)
+{
+	struct layout *layout = &rollback_layout;
+
+	if (subject_stop(subject, reply) < 0 || aspect_look_all(subject, reply) < 0 ||
+		subject_check_stub(subject, reply) < 0 || subject_end_threads(subject, reply) < 0 ||
+		layout_look(layout, subject, reply) < 0)
+		return -1;
+	if (subject_run(subject, reply) < 0 || memory_rewatch(layout, reply) < 0 ||
+		layout_check(layout, subject, reply) < 0 || aspect_check_all(subject, reply) < 0)
+		return -1;
+	if (memory_restore(subject, reply) < 0 || registers_restore(subject, reply) < 0)
+		return -1;
+	subject_let_go(subject);
+	return 0;
+}
+
+const struct keep_mechanism keep_by_rollback = {
+	.number = KEEPER_ROLLBACK,
+	.name = "rollback",
+	.keep = rollback_keep,
+	.renew = rollback_renew,
+};

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * memory - what the subject's memory held at the snapshot, and that it holds it again.
+ *
+ * Of every private mapping the pages are kept that cannot be had otherwise: what is zero, or still
+ * the page of a file that cannot change, is not. After a call the tracker names the pages that were
+ * written or are gone: kept ones are written back, others are emptied or dropped.
+ *
+ * A page that was written in several calls becomes hot: it is not protected any more, so that the
+ * answer does not wait for its fault, and is written back each time.
+ *
+ * mayfly-keeper; the subject is stopped.
+ */
+#ifndef MAYFLY_KEEPER_MEMORY_H
+#define MAYFLY_KEEPER_MEMORY_H
+
+#include "keeper/layout.h"
+#include "keeper/tracker.h"
+
+/* Takes the snapshot and begins to watch. figures: snapshot_kib, n_tracked_kib. */
+int memory_learn(const struct tracker *tracker, const struct layout *layout,
+	struct subject *subject, struct keeper_reply *reply);
+
+/* Mappings that were made again in place of tracked ones are watched again. */
+int memory_rewatch(const struct layout *layout, struct keeper_reply *reply);
+
+/* Writes back; may run a batch of its own. figures: n_pages, n_pages_hot, n_dropped_kib. */
+int memory_restore(struct subject *subject, struct keeper_reply *reply);
+
+#endif

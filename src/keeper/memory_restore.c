@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "keeper/memory_inside.h"
+
+#define RESTORE_HOT        3    /* calls in which a page was written, to be hot */
+#define RESTORE_LEARN_ANEW 2048 /* renewals, after which hot pages have to show it again */
+#define RESTORE_EMPTY_MAX  16   /* pages in a row that are written with zeroes and not dropped */
+#define RESTORE_COPIES     512
+#define RESTORE_GAP_MAX    16 /* clean pages between two ranges that are protected at once */
+#define RESTORE_DROPS_MAX  (SUBJECT_BATCH_MAX - 1)
+
+static const uint8_t restore_zeroes[RESTORE_EMPTY_MAX * MEMORY_PAGE];
+
+/* One renewal. */
+static struct restore {
+	struct subject *subject;
+	struct keeper_reply *reply;
+	struct iovec here[RESTORE_COPIES], there[RESTORE_COPIES];
+	size_t n_copies;
+	struct tracker_range *clean; /* owned: to be protected again */
+	size_t n_clean, n_clean_room;
+	bool is_behind_hot; /* a hot page stands behind the last of them */
+	size_t n_drops;     /* in the batch */
+} restore;
+
+static int
+memory_fail_restore(const char *what)
+{
+	return verdict(restore.reply, errno == ESRCH ? KEEPER_CAUSE_GONE : KEEPER_CAUSE_KERNEL,
+		"%s: %s", what, strerror(errno));
+}
+
+/* ---- copying ---- */
+
+static int
+memory_flush(void)
+{
+	ssize_t size = 0, n;
+
+	if (restore.n_copies == 0)
+		return 0;
+	for (size_t i = 0; i < restore.n_copies; i++)
+		size += (ssize_t)restore.here[i].iov_len;
+	n = process_vm_writev(restore.subject->main_pid, restore.here, restore.n_copies,
+		restore.there, restore.n_copies, 0);
+	restore.n_copies = 0;
+	return n == size ? 0 : memory_fail_restore("writing its memory back");
+}
+
+static int
+memory_copy(const struct memory_region *region, const uint8_t *bytes, uint64_t at, size_t size)
+{
+	size_t last = restore.n_copies - 1;
+
+	restore.reply->figures.n_pages += (uint32_t)(size / MEMORY_PAGE);
+	if (!(region->protection & PROT_WRITE)) {
+		if (pwrite(restore.subject->memory, bytes, size, (off_t)at) != (ssize_t)size)
+			return memory_fail_restore("writing its memory back");
+		return 0;
+	}
+	if (restore.n_copies > 0 && bytes != restore_zeroes &&
+		(uint8_t *)restore.here[last].iov_base + restore.here[last].iov_len == bytes &&
+		(uint64_t)(uintptr_t)restore.there[last].iov_base + restore.there[last].iov_len ==
+			at) {
+		restore.here[last].iov_len += size;
+		restore.there[last].iov_len += size;
+		return 0;
+	}
+	if (restore.n_copies == RESTORE_COPIES && memory_flush() < 0)
+		return -1;
+	restore.here[restore.n_copies] = (struct iovec){(void *)bytes, size};
+	restore.there[restore.n_copies++] = (struct iovec){(void *)(uintptr_t)at, size};
+	return 0;
+}
+
+/* ---- protecting again ---- */
+
+static void
+memory_add_clean(uint64_t start, uint64_t end)
+{
+	struct tracker_range *last = restore.clean + restore.n_clean - 1;
+
+	if (restore.n_clean > 0 && !restore.is_behind_hot &&
+		start - last->end <= RESTORE_GAP_MAX * MEMORY_PAGE && start >= last->end) {
+		last->end = end;
+		return;
+	}
+	if (restore.n_clean == restore.n_clean_room) {
+		restore.n_clean_room = restore.n_clean_room * 2 + 256;
+		restore.clean =
+			mem_grow(restore.clean, restore.n_clean_room * sizeof(*restore.clean));
+	}
+	restore.clean[restore.n_clean++] = (struct tracker_range){start, end, 0};
+	restore.is_behind_hot = false;
+}
+
+static void
+memory_count_hit(struct memory_region *region, uint64_t at)
+{
+	uint8_t *hits = &region->hits[(at - region->start) / MEMORY_PAGE];
+
+	if (*hits < UINT8_MAX)
+		++*hits;
+	if (memory.tracker->can_skip && *hits >= RESTORE_HOT) {
+		restore.reply->figures.n_pages_hot++;
+		restore.is_behind_hot = true;
+		return;
+	}
+	memory_add_clean(at, at + MEMORY_PAGE);
+}
+
+static void
+memory_count_hits(struct memory_region *region, uint64_t start, uint64_t end)
+{
+	for (uint64_t at = start; at < end; at += MEMORY_PAGE)
+		memory_count_hit(region, at);
+}
+
+/* ---- pages that the snapshot does not hold ---- */
+
+static int
+memory_drop(struct memory_region *region, uint64_t start, uint64_t end)
+{
+	if (restore.n_drops == RESTORE_DROPS_MAX)
+		return verdict(restore.reply, KEEPER_CAUSE_LAYOUT, "too many pages to drop");
+	restore.n_drops++;
+	subject_add_call(restore.subject, SYS_madvise, start, end - start, MADV_DONTNEED);
+	memset(region->hits + (start - region->start) / MEMORY_PAGE, 0,
+		(end - start) / MEMORY_PAGE);
+	restore.reply->figures.n_dropped_kib += (uint32_t)((end - start) / 1024);
+	return 0;
+}
+
+/* Pages of a file that were only read are as they were. */
+static int
+memory_empty_file(struct memory_region *region, uint64_t start, uint64_t end)
+{
+	size_t from = tracker_n_found;
+
+	if (memory.tracker->ask(start, end, TRACKER_THERE, restore.reply) != 0)
+		return verdict(restore.reply, KEEPER_CAUSE_LAYOUT, "a mapping is not watched");
+	for (size_t i = from; i < tracker_n_found; i++) {
+		struct tracker_range range = tracker_found[i];
+
+		if (range.is & TRACKER_FILE)
+			memory_count_hits(region, range.start, range.end);
+		else if (memory_drop(region, range.start, range.end) < 0)
+			return -1;
+	}
+	tracker_n_found = from;
+	return 0;
+}
+
+/* A few pages are cheaper to empty than to have again. */
+static int
+memory_empty(struct memory_region *region, uint64_t start, uint64_t end)
+{
+	if (region->is_file)
+		return memory_empty_file(region, start, end);
+	if (end - start > sizeof(restore_zeroes) || !(region->protection & PROT_WRITE))
+		return memory_drop(region, start, end);
+	memory_count_hits(region, start, end);
+	return memory_copy(region, restore_zeroes, start, end - start);
+}
+
+/* ---- what the tracker has found ---- */
+
+static int
+memory_restore_written(struct memory_region *region, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		bool is_kept = memory_is_kept(region, at);
+		uint64_t to = at;
+
+		while (to < end && memory_is_kept(region, to) == is_kept)
+			to += MEMORY_PAGE;
+		if (is_kept) {
+			memory_count_hits(region, at, to);
+			if (memory_copy(region, memory_kept(region, at), at, to - at) < 0)
+				return -1;
+		} else if (memory_empty(region, at, to) < 0) {
+			return -1;
+		}
+		at = to;
+	}
+	return 0;
+}
+
+/* What has no contents had none, as a rule. */
+static int
+memory_restore_gone(struct memory_region *region, uint64_t at, uint64_t end)
+{
+	uint64_t first = (at - region->start) / MEMORY_PAGE;
+	uint64_t last = (end - region->start) / MEMORY_PAGE;
+
+	if (region->before[first] == region->before[last])
+		return 0;
+	for (; at < end; at += MEMORY_PAGE) {
+		if (!memory_is_kept(region, at))
+			continue;
+		if (memory_copy(region, memory_kept(region, at), at, MEMORY_PAGE) < 0)
+			return -1;
+		memory_add_clean(at, at + MEMORY_PAGE);
+	}
+	return 0;
+}
+
+static int
+memory_restore_in(struct memory_region *region, const struct tracker_range *range, uint64_t end)
+{
+	uint64_t start = range->start > region->start ? range->start : region->start;
+
+	if (!(range->is & (TRACKER_PRESENT | TRACKER_SWAPPED)))
+		return memory_restore_gone(region, start, end);
+	return range->is & TRACKER_WRITTEN ? memory_restore_written(region, start, end) : 0;
+}
+
+/* Both are sorted; a range may go over the border of a region. */
+static int
+memory_restore_found(void)
+{
+	struct memory_region *region = memory.regions, *end = region + memory.n_regions;
+
+	for (size_t i = 0; i < tracker_n_found; i++) {
+		struct tracker_range range = tracker_found[i];
+
+		while (range.start < range.end) {
+			uint64_t to;
+
+			while (region < end && region->end <= range.start)
+				region++;
+			if (region == end || region->start >= range.end)
+				break;
+			to = range.end < region->end ? range.end : region->end;
+			if (memory_restore_in(region, &range, to) < 0)
+				return -1;
+			range.start = to;
+		}
+	}
+	return memory_flush();
+}
+
+static int
+memory_run_drops(void)
+{
+	struct subject *subject = restore.subject;
+
+	if (restore.n_drops == 0)
+		return 0;
+	if (subject_run(subject, restore.reply) < 0)
+		return -1;
+	for (size_t i = 0; i < subject->n_batch; i++) {
+		if (subject->batch[i].result != 0)
+			return verdict(restore.reply, KEEPER_CAUSE_LAYOUT,
+				"pages cannot be dropped: %s",
+				strerror((int)-subject->batch[i].result));
+	}
+	return subject_wipe(subject, restore.reply);
+}
+
+/* ---- mappings that are not the ones that were watched, though they look so ---- */
+
+static int
+memory_ask(void)
+{
+	tracker_forget();
+	for (size_t i = 0; i < memory.n_spans; i++) {
+		int rc = memory.tracker->ask(
+			memory.spans[i].start, memory.spans[i].end, TRACKER_CHANGED, restore.reply);
+
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* A file's page that was taken away with its mapping comes back by itself. */
+static int
+memory_watch_lost(void)
+{
+	for (size_t i = 0; i < memory.n_regions; i++) {
+		struct memory_region *region = &memory.regions[i];
+		int rc = memory.tracker->ask(
+			region->start, region->end, TRACKER_CHANGED, restore.reply);
+
+		if (rc == TRACKER_LOST)
+			rc = memory.tracker->watch(region->start, region->end, restore.reply);
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void
+memory_learn_hot_anew(void)
+{
+	static unsigned n_renewals;
+
+	if (++n_renewals % RESTORE_LEARN_ANEW != 0)
+		return;
+	for (size_t i = 0; i < memory.n_regions; i++) {
+		struct memory_region *region = &memory.regions[i];
+
+		memset(region->hits, 0, (region->end - region->start) / MEMORY_PAGE);
+	}
+}
+
+int
+memory_restore(struct subject *subject, struct keeper_reply *reply)
+{
+	int rc;
+
+	restore.subject = subject;
+	restore.reply = reply;
+	restore.n_copies = restore.n_clean = restore.n_drops = 0;
+	restore.is_behind_hot = false;
+	memory_learn_hot_anew();
+	rc = memory_ask();
+	if (rc == TRACKER_LOST && (rc = memory_watch_lost()) == 0)
+		rc = memory_ask();
+	if (rc == TRACKER_LOST)
+		return verdict(reply, KEEPER_CAUSE_LAYOUT, "a mapping cannot be watched");
+	if (rc < 0 || memory_restore_found() < 0 || memory_run_drops() < 0 ||
+		memory_restore_code(subject, reply) < 0)
+		return -1;
+	return memory.tracker->clean(restore.clean, restore.n_clean, reply);
+}
