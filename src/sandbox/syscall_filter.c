@@ -26,6 +26,7 @@ enum filter_verdict {
 	FILTER_NOSYS,
 	FILTER_ALLOW,
 	FILTER_DENY,
+	FILTER_TRACE,
 	FILTER_CLONE,
 	FILTER_SOCKET,
 	FILTER_IOCTL,
@@ -57,6 +58,7 @@ static const struct filter_block {
 	[FILTER_NOSYS] = {1, {REFUSE(ENOSYS)}},
 	[FILTER_ALLOW] = {1, {ALLOW}},
 	[FILTER_DENY] = {1, {REFUSE(EPERM)}},
+	[FILTER_TRACE] = {1, {RETURN(SECCOMP_RET_TRACE)}},
 	/* No new namespace: the only way to a capability. */
 	[FILTER_CLONE] = {4,
 		{LOAD_ARG(0), JUMP_ANY(FILTER_NAMESPACES, 0, 1), REFUSE(EPERM), ALLOW}},
@@ -132,6 +134,8 @@ filter_judge(uint8_t verdicts[SYSCALL_NUMBERS], struct err *err)
 		rc = filter_mark(verdicts, syscall_allowed[i], FILTER_ALLOW, err);
 	for (size_t i = 0; rc == 0 && i < sizeof(syscall_denied) / sizeof(*syscall_denied); i++)
 		rc = filter_mark(verdicts, syscall_denied[i], FILTER_DENY, err);
+	for (size_t i = 0; rc == 0 && i < sizeof(syscall_traced) / sizeof(*syscall_traced); i++)
+		rc = filter_mark(verdicts, syscall_traced[i], FILTER_TRACE, err);
 	for (size_t i = 0; rc == 0 && i < sizeof(syscall_checked) / sizeof(*syscall_checked); i++)
 		rc = filter_mark(
 			verdicts, syscall_checked[i].name, syscall_checked[i].verdict, err);

@@ -3,8 +3,9 @@
  * syscall_table - what a sandbox may ask of the kernel, by name.
  *
  * A call of SYSCALL_ALLOWED passes; one of SYSCALL_DENIED gives EPERM: it exists, and is not for
- * tenants; those of SYSCALL_CHECKED pass or not by their arguments (syscall_filter.c). Whatever
- * stands nowhere, calls of kernels to come too, gives ENOSYS, which libraries know how to live
+ * tenants; those of SYSCALL_CHECKED pass or not by their arguments (syscall_filter.c); one of
+ * SYSCALL_TRACED passes when a tracer makes it in the tenant's name, as mayfly-keeper does, and gives
+ * ENOSYS without one. Whatever stands nowhere, calls of kernels to come too, gives ENOSYS, which libraries know how to live
  * with: so do clone3 (its flags are in memory, where no filter can see them), io_uring (it goes
  * round the filter) and memfd_secret. docs/sandbox.md gives the reasons in groups.
  */
@@ -69,7 +70,7 @@ static const char *const syscall_denied[] = {
 	/* keyrings, which are in no namespace */
 	"keyctl", "add_key", "request_key",
 	/* kernel surface with a long history */
-	"bpf", "perf_event_open", "userfaultfd", "lookup_dcookie",
+	"bpf", "perf_event_open", "lookup_dcookie",
 	/* the machine */
 	"kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module",
 	"create_module", "reboot", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex",
@@ -84,6 +85,10 @@ static const char *const syscall_denied[] = {
 	/* placement of memory */
 	"mbind", "set_mempolicy", "get_mempolicy", "migrate_pages", "move_pages",
 	"set_mempolicy_home_node",
+};
+
+static const char *const syscall_traced[] = {
+	"userfaultfd",
 };
 /* clang-format on */
 

@@ -279,10 +279,11 @@ forbidden_calls_are_refused_with_the_documented_errno(void **state)
 	static const char *const eperm[] = {"ptrace", "process_vm_readv", "process_vm_writev",
 		"mount", "umount2", "pivot_root", "chroot", "fsopen", "open_tree", "move_mount",
 		"mount_setattr", "unshare", "setns", "clone_newuser", "keyctl", "add_key", "bpf",
-		"perf_event_open", "userfaultfd", "kexec_load", "init_module", "finit_module",
-		"open_by_handle_at", "shmget", "mq_open", "personality", "tiocsti", "tiocsti_high",
-		"sethostname", "reboot", "syslog"};
-	static const char *const enosys[] = {"clone3", "io_uring_setup", "unknown_call"};
+		"perf_event_open", "kexec_load", "init_module", "finit_module", "open_by_handle_at",
+		"shmget", "mq_open", "personality", "tiocsti", "tiocsti_high", "sethostname",
+		"reboot", "syslog"};
+	static const char *const enosys[] = {
+		"clone3", "io_uring_setup", "userfaultfd", "unknown_call"};
 	static const char *const family[] = {
 		"socket_netlink", "socket_packet", "socket_alg", "socket_vsock"};
 	struct kit_run run;

@@ -93,6 +93,7 @@ every_number_is_judged_as_the_table_says(void **state)
 {
 	size_t n_allowed = sizeof(syscall_allowed) / sizeof(*syscall_allowed);
 	size_t n_denied = sizeof(syscall_denied) / sizeof(*syscall_denied);
+	size_t n_traced = sizeof(syscall_traced) / sizeof(*syscall_traced);
 	unsigned n_seen = 0;
 
 	for (int number = 0; number <= LAST_NUMBER; number++) {
@@ -108,6 +109,8 @@ every_number_is_judged_as_the_table_says(void **state)
 				assert_int_equal(verdict, SECCOMP_RET_ALLOW);
 			else if (is_listed(syscall_denied, n_denied, number))
 				assert_int_equal(verdict, refusal(EPERM));
+			else if (is_listed(syscall_traced, n_traced, number))
+				assert_int_equal(verdict, SECCOMP_RET_TRACE);
 			else
 				assert_int_equal(verdict, refusal(ENOSYS));
 			n_seen++;
