@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keeper/fdinfo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/own.h"
+#include "keeper/fdinfo_mend.h"
+#include "keeper/procfile.h"
+
+#define FDINFO_READS 64 /* that empty a pipe */
+
+const char *
+fdinfo_word(enum fdinfo_kind kind)
+{
+	static const char *const words[] = {
+		[FDINFO_FILE] = "file",
+		[FDINFO_SOCKET] = "socket",
+		[FDINFO_PIPE] = "pipe",
+		[FDINFO_EVENTFD] = "eventfd",
+		[FDINFO_EPOLL] = "epoll",
+		[FDINFO_TIMERFD] = "timerfd",
+		[FDINFO_SIGNALFD] = "signalfd",
+		[FDINFO_INOTIFY] = "inotify",
+		[FDINFO_PIDFD] = "pidfd",
+	};
+
+	return words[kind];
+}
+
+/* ---- KEEP ---- */
+
+static int
+fdinfo_read(const struct fdinfo *info, char *ret, struct keeper_reply *reply)
+{
+	if (procfile_read(info->fd, ret, FDINFO_SIZE) >= 0)
+		return 0;
+	if (errno == ENOENT)
+		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "%s %d was closed",
+			fdinfo_word(info->kind), info->number);
+	return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "reading of %s %d: %s",
+		fdinfo_word(info->kind), info->number, strerror(errno));
+}
+
+/* What lies in the file is seen by aspect_files where that is /tmp; elsewhere nobody may write. */
+static int
+fdinfo_learn_file(
+	struct subject *subject, struct fdinfo *info, const char *link, struct keeper_reply *reply)
+{
+	struct stat stat, tmp;
+	char path[32];
+	struct str flags = procfile_value(info->was, "flags");
+
+	snprintf(path, sizeof(path), "fd/%d", info->number);
+	if (fstatat(subject->proc, path, &stat, 0) < 0)
+		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "descriptor %d: %s", info->number,
+			strerror(errno));
+	info->kind = S_ISFIFO(stat.st_mode) ? FDINFO_PIPE : FDINFO_FILE;
+	if (!S_ISREG(stat.st_mode) || (strtoul(flags.at ?: "", NULL, 8) & O_ACCMODE) == O_RDONLY)
+		return 0;
+	if (strncmp(link, "/memfd:", 7) == 0)
+		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "it has a memfd");
+	if (fstatat(subject->proc, "root/tmp", &tmp, 0) < 0 || stat.st_dev != tmp.st_dev ||
+		stat.st_nlink == 0)
+		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS,
+			"it writes a file that has no name in /tmp");
+	return 0;
+}
+
+static int
+fdinfo_learn_kind(
+	struct subject *subject, struct fdinfo *info, const char *link, struct keeper_reply *reply)
+{
+	static const struct {
+		const char *begins;
+		enum fdinfo_kind kind;
+	} kinds[] = {
+		{"socket:", FDINFO_SOCKET},
+		{"pipe:", FDINFO_PIPE},
+		{"anon_inode:[eventfd]", FDINFO_EVENTFD},
+		{"anon_inode:[eventpoll]", FDINFO_EPOLL},
+		{"anon_inode:[timerfd]", FDINFO_TIMERFD},
+		{"anon_inode:[signalfd]", FDINFO_SIGNALFD},
+		{"anon_inode:inotify", FDINFO_INOTIFY},
+		{"anon_inode:[pidfd]", FDINFO_PIDFD},
+		{"pidfd:", FDINFO_PIDFD},
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		if (strncmp(link, kinds[i].begins, strlen(kinds[i].begins)) == 0) {
+			info->kind = kinds[i].kind;
+			return 0;
+		}
+	}
+	if (link[0] == '/')
+		return fdinfo_learn_file(subject, info, link, reply);
+	return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "descriptor %d is of a kind not known",
+		info->number);
+}
+
+/* The write end of a pipe that leads out is emptied by others when they like. */
+static bool
+fdinfo_has_queue(const struct fdinfo *info)
+{
+	struct str flags = procfile_value(info->was, "flags");
+
+	return info->kind == FDINFO_INOTIFY ||
+	       (info->kind == FDINFO_PIPE &&
+		       (strtoul(flags.at ?: "", NULL, 8) & O_ACCMODE) != O_WRONLY);
+}
+
+static short
+fdinfo_events(int fd)
+{
+	struct pollfd watched = {fd, POLLIN, 0};
+
+	return fd >= 0 && poll(&watched, 1, 0) > 0 ? watched.revents & POLLIN : 0;
+}
+
+/* Through a duplicate that lives as long as the look. */
+static int
+fdinfo_learn_queue(struct subject *subject, struct fdinfo *info, struct keeper_reply *reply)
+{
+	OWN(fd) int fd = -1;
+
+	info->has_queue = fdinfo_has_queue(info);
+	if (!info->has_queue)
+		return 0;
+	fd = fdinfo_mend_take(subject, info, reply);
+	if (fd < 0)
+		return -1;
+	if (fdinfo_events(fd))
+		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "a %s has something to be read",
+			fdinfo_word(info->kind));
+	return 0;
+}
+
+int
+fdinfo_learn(struct subject *subject, int number, struct fdinfo *ret, struct keeper_reply *reply)
+{
+	static char text[FDINFO_SIZE];
+	char path[32], link[256];
+	ssize_t n;
+
+	*ret = (struct fdinfo){.number = number, .fd = -1};
+	snprintf(path, sizeof(path), "fd/%d", number);
+	n = readlinkat(subject->proc, path, link, sizeof(link) - 1);
+	link[n > 0 ? n : 0] = '\0';
+	ret->fd = procfile_open(subject, reply, "fdinfo/%d", number);
+	if (ret->fd < 0 || fdinfo_read(ret, text, reply) < 0)
+		return -1;
+	ret->was = str_dup(str_of(text));
+	if (fdinfo_learn_kind(subject, ret, link, reply) < 0)
+		return -1;
+	if (ret->kind == FDINFO_TIMERFD && fdinfo_mend_is_armed(ret))
+		return verdict(reply, KEEPER_CAUSE_TIMERS, "a timerfd runs");
+	return fdinfo_learn_queue(subject, ret, reply);
+}
+
+void
+fdinfo_done(struct fdinfo *info)
+{
+	own_fd(&info->fd);
+	free(info->was);
+	*info = (struct fdinfo){.fd = -1};
+}
+
+/* ---- RENEW ---- */
+
+/* What the program has sent to itself. Bytes that wait can be read without waiting. */
+static int
+fdinfo_empty(struct subject *subject, const struct fdinfo *info, struct keeper_reply *reply)
+{
+	OWN(fd) int fd = fdinfo_mend_take(subject, info, reply);
+	char bytes[65536];
+
+	if (fd < 0)
+		return -1;
+	for (int i = 0; fdinfo_events(fd); i++) {
+		if (i == FDINFO_READS || read(fd, bytes, sizeof(bytes)) <= 0)
+			return verdict(reply, KEEPER_CAUSE_DESCRIPTORS,
+				"a %s has something to be read", fdinfo_word(info->kind));
+	}
+	return 0;
+}
+
+int
+fdinfo_look(struct subject *subject, struct fdinfo *info, struct keeper_reply *reply)
+{
+	static char text[FDINFO_SIZE];
+
+	info->is_mended = false;
+	if (fdinfo_read(info, text, reply) < 0)
+		return -1;
+	if (strcmp(text, info->was) != 0) {
+		info->is_mended = true;
+		if (fdinfo_mend(subject, info, text, reply) < 0)
+			return -1;
+	}
+	return info->has_queue ? fdinfo_empty(subject, info, reply) : 0;
+}
+
+int
+fdinfo_check(struct fdinfo *info, struct keeper_reply *reply)
+{
+	static char text[FDINFO_SIZE];
+
+	if (!info->is_mended)
+		return 0;
+	if (fdinfo_read(info, text, reply) < 0)
+		return -1;
+	if (strcmp(text, info->was) != 0)
+		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "%s %d cannot be put back",
+			fdinfo_word(info->kind), info->number);
+	return 0;
+}

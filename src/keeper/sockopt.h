@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sockopt - every option of a socket, by number: what getsockopt(2) gives for it.
+ *
+ * The table is not a list of names but of all numbers that the kernel answers, so an option of a
+ * kernel to come is in it too. Those that only tell what happened are left out. mayfly-keeper; one
+ * thread.
+ */
+#ifndef MAYFLY_KEEPER_SOCKOPT_H
+#define MAYFLY_KEEPER_SOCKOPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SOCKOPT_MAX = 128, SOCKOPT_VALUE_SIZE = 16 };
+
+struct sockopt {
+	int16_t level, number;
+	int16_t code; /* 0, or the errno of the answer */
+	uint16_t length;
+	uint8_t value[SOCKOPT_VALUE_SIZE];
+};
+
+struct sockopts {
+	struct sockopt at[SOCKOPT_MAX];
+	size_t n;
+};
+
+/* All levels that matter to a socket of this domain (AF_UNIX …). */
+void sockopt_learn(int socket, int domain, struct sockopts *ret);
+
+/* The first that is not as it was, NULL when all are. */
+const struct sockopt *sockopt_find_changed(int socket, const struct sockopts *was);
+
+/* Sets one as it was: whether it is. */
+bool sockopt_put_back(int socket, const struct sockopt *was);
+
+#endif
