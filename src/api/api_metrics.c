@@ -232,6 +232,31 @@ api_metrics_running(const struct function *function, struct buf *out)
 		function->org->name, function->name, api_metrics_pool(function).n_running);
 }
 
+/* ---- what became of instances after their calls, per function ---- */
+
+static void
+api_metrics_renewals(const struct function *function, struct buf *out)
+{
+	buf_printf(out, "mayfly_instance_renewals_total{org=\"%s\",function=\"%s\"} %llu\n",
+		function->org->name, function->name,
+		(unsigned long long)function->renewals->n_renewed);
+}
+
+static void
+api_metrics_discards(const struct function *function, struct buf *out)
+{
+	for (int i = 0; i < RENEWAL_CAUSES; i++) {
+		uint64_t n = function->renewals->n_discarded[i];
+
+		if (n > 0)
+			buf_printf(out,
+				"mayfly_instance_discards_total{org=\"%s\",function=\"%s\","
+				"cause=\"%s\"} %llu\n",
+				function->org->name, function->name,
+				renewal_cause_word((enum renewal_cause)i), (unsigned long long)n);
+	}
+}
+
 static void
 api_metrics_functions(struct api_metrics *metrics, const struct domain *domain,
 	void (*each)(const struct function *function, struct buf *out))
@@ -279,6 +304,12 @@ api_metrics_domain(struct api_metrics *metrics, const struct domain *domain)
 	api_metrics_functions(metrics, domain, api_metrics_waiting);
 	api_metrics_head(&metrics->out, "mayfly_calls_running", "gauge", "Calls on an instance.");
 	api_metrics_functions(metrics, domain, api_metrics_running);
+	api_metrics_head(&metrics->out, "mayfly_instance_renewals_total", "counter",
+		"Instances brought back after a call of isolation call.");
+	api_metrics_functions(metrics, domain, api_metrics_renewals);
+	api_metrics_head(&metrics->out, "mayfly_instance_discards_total", "counter",
+		"Instances of isolation call that were discarded after a call, by cause.");
+	api_metrics_functions(metrics, domain, api_metrics_discards);
 }
 
 /* ---- the machine's, for the provider ---- */
@@ -341,6 +372,25 @@ api_metrics_records(struct buf *out, const struct record_log *records) ON_LOOP
 		"Call records that wait for the store.", stats.queue_bytes);
 }
 
+/* From the answer's end to the instance being ready again, of all functions. */
+static void
+api_metrics_renewal_time(struct buf *out, const struct renewal_tally *tally)
+{
+	api_metrics_head(out, "mayfly_instance_renewal_seconds", "histogram",
+		"Time to bring an instance back after a call.");
+	for (int i = 0; i < RENEWAL_BUCKETS - 1; i++) {
+		buf_add_text(out, "mayfly_instance_renewal_seconds_bucket{le=\"");
+		buf_printf(out, "%.6f\"} %llu\n", renewal_bounds_us[i] / 1e6,
+			(unsigned long long)tally->buckets[i]);
+	}
+	buf_printf(out, "mayfly_instance_renewal_seconds_bucket{le=\"+Inf\"} %llu\n",
+		(unsigned long long)tally->n_renewed);
+	buf_add_text(out, "mayfly_instance_renewal_seconds_sum ");
+	api_metrics_seconds(out, tally->renewed_us);
+	buf_printf(out, "mayfly_instance_renewal_seconds_count %llu\n",
+		(unsigned long long)tally->n_renewed);
+}
+
 static void
 api_metrics_limits(struct buf *out)
 {
@@ -377,6 +427,7 @@ api_metrics_machine(struct buf *out, const struct api *api) ON_LOOP
 		api_metrics_server(out, api->server);
 	api_metrics_store(out, domain->store);
 	api_metrics_records(out, domain->records);
+	api_metrics_renewal_time(out, domain->renewals);
 	api_metrics_limits(out);
 }
 
