@@ -67,6 +67,10 @@ struct cgroup_ops {
 		struct err *err);
 	int (*place)(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret,
 		struct err *err);
+	/* The same for a process of one thread that is to join while others wait for it: what moves
+	 * a whole process can wait for milliseconds. */
+	int (*place_thread)(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret,
+		struct err *err);
 	/* Descriptors that cgroup_usage() reads, -1 where there is none. */
 	void (*files)(struct cgroup_parent *parent, unsigned seat, int ret[CGROUP_FILES]);
 	/* An eventfd that becomes readable when the group ran out of memory, where the kernel does

@@ -3,7 +3,7 @@
  * Linux: Documentation/admin-guide/cgroup-v1. A seat is one folder in each of up to five
  * hierarchies (fewer where controllers are mounted together). A process joins by writing
  * cgroup.procs itself: that write can wait for an RCU grace period, and is the child's time, not
- * the spawner's.
+ * the spawner's. One thread joins by `tasks`, without a wait.
  */
 #include "sandbox/cgroup.h"
 
@@ -182,8 +182,8 @@ cgroup_v1_set(struct cgroup_parent *parent, unsigned seat, const struct sandbox_
 }
 
 static int
-cgroup_v1_place(
-	struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
+cgroup_v1_place_by(struct cgroup_parent *parent, unsigned seat, const char *file,
+	struct cgroup_place *ret, struct err *err)
 {
 	char name[64];
 
@@ -193,8 +193,8 @@ cgroup_v1_place(
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
 		if (parent->dirs[i] < 0)
 			continue;
-		ret->procs[i] = openat(parent->dirs[i],
-			cgroup_v1_file_of(name, seat, "cgroup.procs"), O_WRONLY | O_CLOEXEC);
+		ret->procs[i] = openat(
+			parent->dirs[i], cgroup_v1_file_of(name, seat, file), O_WRONLY | O_CLOEXEC);
 		if (ret->procs[i] < 0) {
 			err_sys(err, "opening %s", name);
 			cgroup_place_done(ret);
@@ -202,6 +202,20 @@ cgroup_v1_place(
 		}
 	}
 	return 0;
+}
+
+static int
+cgroup_v1_place(
+	struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
+{
+	return cgroup_v1_place_by(parent, seat, "cgroup.procs", ret, err);
+}
+
+static int
+cgroup_v1_place_thread(
+	struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
+{
+	return cgroup_v1_place_by(parent, seat, "tasks", ret, err);
 }
 
 static int
@@ -285,6 +299,7 @@ const struct cgroup_ops cgroup_v1 = {
 	.create = cgroup_v1_create,
 	.set = cgroup_v1_set,
 	.place = cgroup_v1_place,
+	.place_thread = cgroup_v1_place_thread,
 	.files = cgroup_v1_files,
 	.watch_oom = cgroup_v1_watch_oom,
 	.kill = cgroup_v1_kill,

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "sandbox/anyip.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/landlock.h"
 #include "sandbox/syscall_filter.h"
@@ -289,6 +290,29 @@ doctor_try_userfaultfd(const struct doctor_trial *trial, struct err *err)
 	return 0;
 }
 
+/* An address of nobody's, and a connection to it that comes home. */
+static int
+doctor_try_egress(const struct doctor_trial *trial, struct err *err)
+{
+	static const uint16_t port = 443;
+	struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(0xc0000201)}; /* 192.0.2.1 */
+	int rc = doctor_enter(CLONE_NEWNET, err), sockets[ANYIP_SOCKETS_MAX];
+	OWN(fd) int client = -1;
+
+	if (rc < 0)
+		return rc;
+	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (client < 0 || ioctl(client, SIOCSIFFLAGS, &loopback) < 0)
+		return err_sys(err, "raising lo");
+	rc = anyip_open(&port, 1, sockets, err);
+	if (rc == 0 && connect(client, (struct sockaddr *)&to, sizeof(to)) < 0)
+		rc = err_sys(err, "connecting");
+	return rc;
+}
+
 static const struct doctor_trial doctor_trials[] = {
 	{"namespace.user", DOCTOR_PROTECTION, true, "clone3(CLONE_NEWUSER)", doctor_try_namespace,
 		0},
@@ -328,6 +352,9 @@ static const struct doctor_trial doctor_trials[] = {
 		doctor_try_userfaultfd, 0},
 	{"rollback.write_protect", DOCTOR_MECHANISM, false, "UFFD_FEATURE_WP_ASYNC",
 		doctor_try_userfaultfd, 1},
+	{"network.egress", DOCTOR_MECHANISM, false,
+		"local routes of every address, inside the function's network namespace",
+		doctor_try_egress, 0},
 };
 
 /* What a trial does to a process stays in a child. */

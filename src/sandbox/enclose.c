@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/enclose.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <net/if.h>
 #include <sched.h>
@@ -20,6 +18,7 @@
 #include "base/own.h"
 #include "sandbox/inside.h"
 #include "sandbox/stage.h"
+#include "sandbox/walls.h"
 
 static int
 enclose_join_cgroup(void *state, struct err *err)
@@ -93,15 +92,7 @@ enclose_become_user(void *state, struct err *err)
 {
 	const struct enclosure *enclosure = state;
 
-	if (setresgid(INSIDE_USER, INSIDE_USER, INSIDE_USER) < 0)
-		return err_sys(err, "setresgid");
-	/* With a single id the kernel forbids setgroups(2): the user keeps his groups. */
-	if (setgroups(0, NULL) < 0 && !(enclosure->is_user_shared && errno == EPERM))
-		return err_sys(err, "setgroups");
-	/* No user 0 is mapped, so this keeps the capabilities for the steps that follow. */
-	if (setresuid(INSIDE_USER, INSIDE_USER, INSIDE_USER) < 0)
-		return err_sys(err, "setresuid");
-	return 0;
+	return walls_become_user(enclosure->is_user_shared, err);
 }
 
 static int
@@ -204,17 +195,13 @@ enclose_drop_bounding(void *state, struct err *err)
 {
 	const struct enclosure *enclosure = state;
 
-	for (int capability = 0; capability <= enclosure->last_capability; capability++) {
-		if (prctl(PR_CAPBSET_DROP, capability) < 0)
-			return err_sys(err, "capability %d", capability);
-	}
-	return 0;
+	return walls_drop_bounding(enclosure->last_capability, err);
 }
 
 static int
 enclose_promise_no_privileges(void *state, struct err *err)
 {
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? err_sys(err, "prctl") : 0;
+	return walls_promise_no_privileges(err);
 }
 
 /* Private to the sandbox: an adapter inside speaks to its runtime over it. */

@@ -3,23 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/own.h"
 #include "sandbox/anyip.h"
-#include "sandbox/landlock.h"
 #include "sandbox/spawner_protocol.h"
-
-#define MIB (1024ull * 1024)
+#include "sandbox/walls.h"
 
 static struct inside_plan furnish_plan;
 static int furnish_fds[INSIDE_FDS]; /* -1 where there is none */
@@ -192,46 +187,10 @@ furnish_open_egress(void *state, struct err *err)
 	return rc;
 }
 
-/* A hard limit that is lower stays. */
-static int
-furnish_limit(int resource, uint64_t value, struct err *err)
-{
-	struct rlimit limit;
-
-	if (getrlimit(resource, &limit) < 0)
-		return err_sys(err, "getrlimit %d", resource);
-	if (limit.rlim_max > value)
-		limit.rlim_max = value;
-	limit.rlim_cur = limit.rlim_max;
-	return setrlimit(resource, &limit) < 0 ? err_sys(err, "setrlimit %d", resource) : 0;
-}
-
 static int
 furnish_set_limits(void *state, struct err *err)
 {
-	const struct sandbox_limits *limits = &furnish_plan.limits;
-	/* Where a cgroup counts processes it shall be the one to refuse, for it counts refusals. */
-	bool is_counted = furnish_plan.has_cgroup;
-	const struct {
-		int resource;
-		uint64_t value;
-	} rows[] = {
-		{RLIMIT_CORE, 0},
-		{RLIMIT_FSIZE, limits->file_bytes},
-		{RLIMIT_MEMLOCK, 64 * 1024},
-		{RLIMIT_MSGQUEUE, 0},
-		{RLIMIT_NICE, 0},
-		{RLIMIT_NOFILE, limits->open_files},
-		{RLIMIT_NPROC, limits->processes + (is_counted ? 64 : 0)},
-		{RLIMIT_RTPRIO, 0},
-		{RLIMIT_SIGPENDING, 1024},
-		{RLIMIT_STACK, 8 * MIB},
-	};
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < sizeof(rows) / sizeof(*rows); i++)
-		rc = furnish_limit(rows[i].resource, rows[i].value, err);
-	return rc;
+	return walls_set_limits(&furnish_plan.limits, furnish_plan.has_cgroup, err);
 }
 
 static int
@@ -264,27 +223,14 @@ furnish_place_descriptors(void *state, struct err *err)
 static int
 furnish_drop_capabilities(void *state, struct err *err)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
-		syscall(SYS_capset, &head, none) < 0)
-		return err_sys(err, "capset");
-	return 0;
+	return walls_drop_capabilities(err);
 }
 
 static int
 furnish_enter_landlock(void *state, struct err *err)
 {
-	static const char *const writable[][3] = {
-		[SANDBOX_INSTANCE] = {"/tmp"},
-		[SANDBOX_UNPACK] = {"/tmp", "/out"},
-		[SANDBOX_BUILD] = {"/tmp", "/build"},
-	};
-
-	if (furnish_plan.landlock_abi == 0)
-		return 0;
-	return landlock_enter(furnish_plan.landlock_abi, writable[furnish_plan.kind], err);
+	return walls_enter_landlock(
+		furnish_plan.landlock_abi, (enum sandbox_kind)furnish_plan.kind, err);
 }
 
 static int

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mayfly-init - pid 1 of a sandbox: shuts itself in (furnish.h), makes the environment, starts the
- * main program, buries the dead, and tells the spawner how the main program ended.
+ * main program, buries the dead, and tells the spawner how the main program ended. A main program
+ * that was forked from a template is the spawner's child: then this one only holds the place.
  *
  * Descriptor 3 is the channel, on which the INIT frame comes first (runtime/frame.h); descriptor 5
  * leads to the spawner and is closed to what is started. When the main program ends so does this,
@@ -186,6 +187,40 @@ init_prepare_unpack(const struct sandbox_limits *limits)
 	init_arguments[2] = entries;
 }
 
+/* The channel's end is seen by the daemon when the runtime closes its own. */
+static void
+init_forget_channel(void)
+{
+	close(INSIDE_CHANNEL);
+	close(INSIDE_OUTPUT);
+	close(STDOUT_FILENO);
+	close(STDERR_FILENO);
+}
+
+/* Orphans go without a burial. */
+_Noreturn static void
+init_hold_place(void)
+{
+	char word;
+
+	init_forget_channel();
+	signal(SIGCHLD, SIG_IGN);
+	while (recv(INSIDE_CONTROL, &word, 1, 0) > 0 || errno == EINTR)
+		;
+	_exit(1);
+}
+
+static void
+init_await_fork(void)
+{
+	char word;
+
+	if (recv(INSIDE_CONTROL, &word, 1, 0) != 1)
+		_exit(1);
+	if (word == INSIDE_FORKED)
+		init_hold_place();
+}
+
 int
 main(void)
 {
@@ -198,6 +233,8 @@ main(void)
 	fcntl(INSIDE_CONTROL, F_SETFD, FD_CLOEXEC);
 	plan = furnish_run();
 	init_report(INSIDE_STARTED, 0);
+	if (plan->awaits_fork)
+		init_await_fork();
 	if (plan->kind == SANDBOX_UNPACK)
 		init_prepare_unpack(&plan->limits);
 	else
@@ -208,10 +245,6 @@ main(void)
 		init_fail("the main program cannot be forked");
 	if (pid == 0)
 		init_exec();
-	/* The channel's end is seen by the daemon when the runtime closes its own. */
-	close(INSIDE_CHANNEL);
-	close(INSIDE_OUTPUT);
-	close(STDOUT_FILENO);
-	close(STDERR_FILENO);
+	init_forget_channel();
 	init_bury_until(pid);
 }

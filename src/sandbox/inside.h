@@ -10,6 +10,9 @@
  *	                     exec mayfly-init                                                      │
  *	                     furnish.c: root, limits, walls                         after the plan ┘
  *	                     init_main.c: environment, main program, burials
+ *
+ * Where the plan says that the main program comes from a template (template.h), it waits for one
+ * more word when its walls stand: whether it came, or is to be started here after all.
  */
 #ifndef MAYFLY_SANDBOX_INSIDE_H
 #define MAYFLY_SANDBOX_INSIDE_H
@@ -40,6 +43,13 @@ enum inside_event {
 	INSIDE_EXITED = 4,  /* the main program ended: status */
 };
 
+/* One byte to mayfly-init, which waits for it. */
+enum inside_word {
+	INSIDE_GO = 'g',     /* the user map is written; the cgroup's limits are set */
+	INSIDE_BOOT = 'b',   /* no main program was forked: start it yourself */
+	INSIDE_FORKED = 'f', /* it was forked */
+};
+
 struct inside_report {
 	uint32_t event; /* enum inside_event */
 	int32_t status; /* exit status, or -signal */
@@ -64,6 +74,7 @@ struct inside_plan {
 	uint32_t has_fd; /* bit n: descriptor n (enum inside_fd) is beside the plan */
 	uint32_t deps_are_node_modules; /* 1: over /code/node_modules, else at /deps */
 	uint32_t has_cgroup;            /* 1: a cgroup counts the processes */
+	uint32_t awaits_fork; /* 1: the main program comes from a template, unless told to BOOT */
 	int32_t landlock_abi;
 	uint32_t has_egress; /* 1: every address leads to sockets that are passed out (anyip.h) */
 	uint32_t n_egress_ports;

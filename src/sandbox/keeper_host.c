@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -22,6 +21,7 @@
 #include "sandbox/inside.h"
 #include "sandbox/spawner_protocol.h"
 #include "sandbox/stage.h"
+#include "sandbox/walls.h"
 
 #define KEEPER_HOST_PROGRAM 5  /* mayfly-keeper itself, until it is exec'd */
 #define KEEPER_HOST_ASIDE   64 /* descriptors that are on their way */
@@ -74,13 +74,10 @@ keeper_become_user(void *state, struct err *err)
 {
 	const struct keeper_birth *birth = state;
 	struct rlimit none = {0, 0};
+	int rc = walls_become_user(birth->plan.is_user_shared, err);
 
-	if (setresgid(INSIDE_USER, INSIDE_USER, INSIDE_USER) < 0)
-		return err_sys(err, "setresgid");
-	if (setgroups(0, NULL) < 0 && !(birth->plan.is_user_shared && errno == EPERM))
-		return err_sys(err, "setgroups");
-	if (setresuid(INSIDE_USER, INSIDE_USER, INSIDE_USER) < 0)
-		return err_sys(err, "setresuid");
+	if (rc < 0)
+		return rc;
 	return setrlimit(RLIMIT_CORE, &none) < 0 ? err_sys(err, "setrlimit") : 0;
 }
 

@@ -67,7 +67,8 @@ seat_reset(struct seats *seats, struct seat *seat)
 		.control = -1,
 		.oom = -1,
 		.listener = -1,
-		.keeper = KEEPER_HOST_NONE};
+		.keeper = KEEPER_HOST_NONE,
+		.fork = SEAT_FORK_NONE};
 	list_init(&seat->link);
 }
 
@@ -119,6 +120,14 @@ seat_write_map(const struct seat *seat, const char *file, uid_t outside, struct 
 	return fd < 0 || write(fd, map, (size_t)n) != n ? err_sys(err, "writing %s", file) : 0;
 }
 
+int
+seat_tell(const struct seat *seat, enum inside_word word)
+{
+	char byte = (char)word;
+
+	return spawner_protocol_send(seat->control, &byte, 1, NULL, 0, 0);
+}
+
 static int
 seat_let_go(struct seats *seats, struct seat *seat, struct err *err)
 {
@@ -127,7 +136,7 @@ seat_let_go(struct seats *seats, struct seat *seat, struct err *err)
 
 	if (rc == 0)
 		rc = seat_write_map(seat, "uid_map", uid, err);
-	if (rc == 0 && spawner_protocol_send(seat->control, "g", 1, NULL, 0, 0) < 0)
+	if (rc == 0 && seat_tell(seat, INSIDE_GO) < 0)
 		rc = err_sys(err, "telling a sandbox to go on");
 	return rc;
 }
@@ -223,7 +232,7 @@ seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 		return err_sys(err, "giving a sandbox its plan");
 	/* While it mounts its root; before it starts a program it waits for the word. */
 	rc = seats->cgroups.ops->set(&seats->cgroups, seat->index, &plan->limits, err);
-	if (rc == 0 && spawner_protocol_send(seat->control, "g", 1, NULL, 0, 0) < 0)
+	if (rc == 0 && seat_tell(seat, INSIDE_GO) < 0)
 		rc = err_sys(err, "telling a sandbox to go on");
 	return rc;
 }
@@ -289,6 +298,7 @@ seat_died(struct seats *seats, struct seat *seat)
 	siginfo_t how = {0};
 
 	keeper_host_end(&seat->keeper);
+	seat_fork_bury(seat);
 	while (waitid(P_PIDFD, (id_t)seat->pidfd, &how, WEXITED) < 0 && errno == EINTR)
 		;
 	if (!seat->has_status)
@@ -299,6 +309,7 @@ seat_died(struct seats *seats, struct seat *seat)
 	seat_close(&seat->oom);
 	seat_close(&seat->listener);
 	seat_close_egress(seat);
+	seat_fork_forget(seat);
 	seats->n_spare -= seat->state == SEAT_SPARE;
 	seat->state = SEAT_ENDING;
 	list_remove(&seat->link);

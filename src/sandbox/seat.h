@@ -24,9 +24,30 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/inside.h"
 #include "sandbox/keeper_host.h"
+#include "sandbox/spawner_protocol.h"
 #include "sandbox/syscall_filter.h"
 
 enum seat_state { SEAT_FREE, SEAT_SPARE, SEAT_TAKEN, SEAT_ENDING };
+
+/* A main program that is forked from a template: a child of the spawner. */
+struct seat_fork {
+	bool is_awaited;  /* neither forked nor booted yet */
+	bool is_forked;   /* it is inside, and the sandbox started with it */
+	bool has_entered; /* it said so itself */
+	unsigned root;    /* whose template it comes from */
+	struct sandbox_limits limits;
+	uint32_t ticket;             /* of the request, 0 before it */
+	int slot;                    /* of the template that was asked */
+	int loan[SPAWNER_START_FDS]; /* owned: channel, output, until it has them */
+	pid_t pid;                   /* 0 until it is known */
+	int pidfd;                   /* owned */
+};
+
+#define SEAT_FORK_NONE                                                                             \
+	(struct seat_fork)                                                                         \
+	{                                                                                          \
+		.loan = {-1, -1, -1, -1}, .pidfd = -1                                              \
+	}
 
 struct seat {
 	struct list link; /* in spares or ending */
@@ -41,10 +62,11 @@ struct seat {
 	uint32_t sandbox; /* the daemon's number */
 	uint32_t kind;    /* enum sandbox_kind */
 	char tree[ID_SHA256_SIZE];
-	int listener; /* owned, -1 for none */
+	int listener;                  /* owned, -1 for none */
 	int egress[ANYIP_SOCKETS_MAX]; /* owned: the first n_egress, of anyip.h */
 	unsigned n_egress;
 	struct keeper_host keeper;
+	struct seat_fork fork;
 	bool is_started, was_stopped, has_status;
 	int status;
 	struct err failure;
@@ -81,6 +103,9 @@ int seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 /* Starts a keeper beside a seat that was taken, whose daemon's end then stands in seat->keeper. */
 int seat_start_keeper(struct seats *seats, struct seat *seat, struct err *err);
 
+/* A word to mayfly-init. 0, or -1 with errno. */
+int seat_tell(const struct seat *seat, enum inside_word word);
+
 /* Host user of everything on this seat. */
 uid_t seat_uid(const struct seats *seats, const struct seat *seat);
 
@@ -96,5 +121,27 @@ void seat_died(struct seats *seats, struct seat *seat);
 /* Removes the cgroup of an ENDING seat; false while it cannot be yet, or its keeper is not buried.
  * Then FREE. */
 bool seat_clear(struct seats *seats, struct seat *seat);
+
+/* seat_fork.c */
+
+/* Keeps what the fork is to get, with copies of the channel and the output. */
+void seat_fork_await(
+	struct seat *seat, const struct spawner_request *request, const int fds[SPAWNER_START_FDS]);
+
+/* Asks the template of its root, when the walls of pid 1 stand. False when there is none. */
+bool seat_fork_ask(struct seats *seats, struct seat *seat);
+
+/* The main program, once the template has told its pid. */
+int seat_fork_hold(struct seat *seat, pid_t pid, struct err *err);
+
+/* Whose ticket it is, or NULL. */
+struct seat *seat_fork_find(struct seats *seats, uint32_t ticket);
+
+/* It died, or dies with its seat, and its keeper too: takes its exit status, which is the sandbox's
+ * unless pid 1 told one. Harmless without one. */
+void seat_fork_bury(struct seat *seat);
+
+/* What is kept for a fork that is not to come any more. */
+void seat_fork_forget(struct seat *seat);
 
 #endif

@@ -6,9 +6,9 @@
  *	mayfly-spawner DATA_DIR CGROUP_PARENT N_SANDBOXES UID_BASE LIBEXEC ROOT...
  *
  * The daemon is on descriptor 3 (spawner_protocol.h). One thread and one epoll: the daemon's
- * socket; of each seat its pid 1, its control socket, its OOM event and its keeper; the children
- * that remove trees. When the daemon's socket ends every sandbox is killed, every cgroup removed,
- * and this exits 0.
+ * socket; of each seat its pid 1, its control socket, its OOM event, its keeper and its main
+ * program, where that was forked from a template; the templates; the children that remove trees.
+ * When the daemon's socket ends every sandbox is killed, every cgroup removed, and this exits 0.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +29,7 @@
 #include "sandbox/seat.h"
 #include "sandbox/spawner_protocol.h"
 #include "sandbox/stage.h"
+#include "sandbox/template_host.h"
 #include "sandbox/tree.h"
 
 #define MAIN_SPARES       8   /* seats made ahead */
@@ -37,7 +38,16 @@
 #define MAIN_RETRY_MS     2 /* between attempts to remove a cgroup */
 #define MAIN_QUIET_MS     2 /* without work before a spare is made: starts do not wait for one */
 
-enum main_source { MAIN_DAEMON, MAIN_PID, MAIN_CONTROL, MAIN_OOM, MAIN_KEEPER, MAIN_REMOVAL };
+enum main_source {
+	MAIN_DAEMON,
+	MAIN_PID,
+	MAIN_CONTROL,
+	MAIN_OOM,
+	MAIN_KEEPER,
+	MAIN_PROGRAM,
+	MAIN_REMOVAL,
+	MAIN_TEMPLATE,
+};
 
 struct main_removal {
 	int pidfd;     /* owned, -1: free */
@@ -271,6 +281,130 @@ main_clear_all(void)
 		main_clear(seat);
 }
 
+/* Main programs that are forked. */
+
+static void
+main_be_started(struct seat *seat)
+{
+	seat_fork_forget(seat);
+	seat->is_started = true;
+	main_reply_started(seat);
+	keeper_host_introduce(&seat->keeper, seat->pid, seat->fork.is_forked ? seat->fork.pid : 0);
+}
+
+/* No fork is to be had: pid 1, whose walls stand, starts the program after all. */
+static void
+main_boot(struct seat *seat)
+{
+	seat_tell(seat, INSIDE_BOOT);
+	main_be_started(seat);
+}
+
+static void
+main_on_walls(struct seat *seat)
+{
+	if (seat->is_started || seat->state != SEAT_TAKEN || seat->fork.ticket)
+		return;
+	if (!seat->fork.is_awaited)
+		main_be_started(seat);
+	else if (!seat_fork_ask(&spawner.seats, seat))
+		main_boot(seat);
+}
+
+static void
+main_lose_fork(struct seat *seat, const char *why)
+{
+	seat_fork_forget(seat);
+	err_set(&seat->failure, ERR_SYSTEM, "%s", why);
+	seat_kill(&spawner.seats, seat);
+}
+
+static void
+main_on_forked(struct seat *seat)
+{
+	if (!seat->fork.has_entered || seat->fork.pid == 0)
+		return;
+	seat->fork.is_forked = true;
+	seat_tell(seat, INSIDE_FORKED);
+	main_be_started(seat);
+}
+
+static void
+main_on_fork_pid(struct seat *seat, pid_t pid)
+{
+	struct err err = {0};
+
+	if (seat_fork_hold(seat, pid, &err) < 0 ||
+		main_watch(seat->fork.pidfd, MAIN_PROGRAM, seat->index, &err) < 0)
+		main_lose_fork(seat, err.text);
+	else
+		main_on_forked(seat);
+}
+
+/* One that is refused may have lost its sandbox meanwhile. */
+static void
+main_on_no_fork(struct seat *seat, const struct template_report *report)
+{
+	if (report->event == TEMPLATE_FAILED || report->err.sys == EPERM)
+		template_host_distrust((unsigned)seat->fork.slot, &report->err);
+	main_boot(seat);
+}
+
+static void
+main_on_template_report(const struct template_report *report)
+{
+	struct seat *seat = seat_fork_find(&spawner.seats, report->ticket);
+
+	if (!seat || !seat->fork.is_awaited)
+		return;
+	if (report->event == TEMPLATE_FORKED) {
+		main_on_fork_pid(seat, report->pid);
+	} else if (report->event == TEMPLATE_ENTERED) {
+		seat->fork.has_entered = true;
+		main_on_forked(seat);
+	} else {
+		main_on_no_fork(seat, report);
+	}
+}
+
+/* What it was asked and has not done is done without it. */
+static void
+main_on_template_end(unsigned slot)
+{
+	for (unsigned i = 0; i < spawner.seats.n; i++) {
+		struct seat *seat = &spawner.seats.all[i];
+
+		if (seat->state != SEAT_TAKEN || !seat->fork.is_awaited || seat->fork.ticket == 0 ||
+			seat->fork.slot != (int)slot)
+			continue;
+		if (seat->fork.pid || seat->fork.has_entered)
+			main_lose_fork(seat, "its template died while it was forked");
+		else
+			main_boot(seat);
+	}
+}
+
+static int
+main_watch_template(int fd, unsigned slot, struct err *err)
+{
+	return main_watch(fd, MAIN_TEMPLATE, slot, err);
+}
+
+/* The main program died. What it said on its way in may still be unread. */
+static void
+main_on_program(struct seat *seat)
+{
+	if (seat->fork.pidfd < 0)
+		return;
+	if (seat->fork.is_awaited)
+		template_host_on_readable((unsigned)seat->fork.slot);
+	seat_fork_bury(seat);
+	if (seat->fork.is_forked)
+		seat_kill(&spawner.seats, seat);
+	else if (seat->fork.is_awaited)
+		main_lose_fork(seat, "the main program died while it entered its sandbox");
+}
+
 /* Reports of one seat. */
 
 /* A build has one listener, a way out those of anyip.h. */
@@ -299,11 +433,7 @@ main_on_report(struct seat *seat, const struct inside_report *report, struct spa
 		main_take_sockets(seat, fds);
 		break;
 	case INSIDE_STARTED:
-		if (!seat->is_started && seat->state == SEAT_TAKEN) {
-			seat->is_started = true;
-			main_reply_started(seat);
-			keeper_host_introduce(&seat->keeper, seat->pid, 0);
-		}
+		main_on_walls(seat);
 		break;
 	case INSIDE_EXITED:
 		seat->has_status = true;
@@ -447,6 +577,7 @@ main_start(const struct spawner_request *request, struct seat *seat, const int *
 		.limits = request->limits,
 		.has_egress = request->has_egress,
 		.n_egress_ports = request->n_egress_ports,
+		.awaits_fork = request->wants_template && template_host_is_ready(request->root),
 	};
 	int fds[INSIDE_FDS], owned[INSIDE_FDS], rc;
 
@@ -459,6 +590,8 @@ main_start(const struct spawner_request *request, struct seat *seat, const int *
 		fds[INSIDE_FD_STDOUT] = request_fds[SPAWNER_STDOUT];
 		fds[INSIDE_FD_STDERR] = request_fds[SPAWNER_STDERR];
 		fds[INSIDE_FD_OUTPUT] = request->has_output ? request_fds[SPAWNER_OUTPUT] : -1;
+		if (plan.awaits_fork)
+			seat_fork_await(seat, request, request_fds);
 		rc = seat_use(&spawner.seats, seat, &plan, fds, err);
 	}
 	for (size_t i = 0; i < INSIDE_FDS; i++)
@@ -561,8 +694,12 @@ main_on_event(uint64_t data)
 		main_on_daemon();
 	else if (source == MAIN_REMOVAL)
 		main_on_removal(&spawner.removals[index]);
+	else if (source == MAIN_TEMPLATE)
+		template_host_on_readable(index);
 	else if (source == MAIN_KEEPER)
 		main_on_keeper(seat);
+	else if (source == MAIN_PROGRAM)
+		main_on_program(seat);
 	else if (seat->state != SEAT_SPARE && seat->state != SEAT_TAKEN)
 		return; /* its pid 1 was buried earlier in this turn */
 	else if (source == MAIN_PID)
@@ -596,10 +733,14 @@ main_turn(void)
 {
 	struct epoll_event events[MAIN_EVENTS];
 	bool wants_spare = main_wants_spare();
-	int patience = wants_spare                            ? MAIN_QUIET_MS
-		       : list_is_empty(&spawner.seats.ending) ? -1
-							      : MAIN_RETRY_MS;
-	int n = epoll_wait(spawner.epoll, events, MAIN_EVENTS, patience);
+	int patience = template_host_tick();
+	int n;
+
+	if (wants_spare)
+		patience = MAIN_QUIET_MS;
+	else if (!list_is_empty(&spawner.seats.ending))
+		patience = MAIN_RETRY_MS;
+	n = epoll_wait(spawner.epoll, events, MAIN_EVENTS, patience);
 
 	if (n == 0 && wants_spare)
 		main_make_spare();
@@ -614,6 +755,7 @@ main_end(void)
 {
 	struct seat *all = spawner.seats.all;
 
+	template_host_close();
 	for (unsigned i = 0; i < spawner.seats.n; i++) {
 		if (all[i].state == SEAT_SPARE || all[i].state == SEAT_TAKEN)
 			seat_kill(&spawner.seats, &all[i]);
@@ -665,6 +807,23 @@ main_say_what_is_missing(void)
 		log_warn("protection.unavailable", "what=landlock reason=\"not in this kernel\"");
 }
 
+static void
+main_open_templates(const struct stage_plan *stage)
+{
+	struct template_host_plan plan = {
+		.cgroups = &spawner.seats.cgroups,
+		.first_group = spawner.seats.n,
+		.roots = stage->roots,
+		.n_roots = (unsigned)stage->n_roots,
+		.last_capability = spawner.seats.last_capability,
+		.watch = main_watch_template,
+		.on_report = main_on_template_report,
+		.on_end = main_on_template_end,
+	};
+
+	template_host_open(&plan);
+}
+
 static int
 main_set_up(char **argv, int argc, struct err *err)
 {
@@ -690,7 +849,11 @@ main_set_up(char **argv, int argc, struct err *err)
 		rc = main_set_up_seats(
 			spawner.bounds.n_sandboxes, (unsigned)strtoul(argv[4], NULL, 10), err);
 	spawner.epoll = epoll_create1(EPOLL_CLOEXEC);
-	return rc < 0 ? rc : main_watch(SPAWNER_FD, MAIN_DAEMON, 0, err);
+	if (rc == 0)
+		rc = main_watch(SPAWNER_FD, MAIN_DAEMON, 0, err);
+	if (rc == 0)
+		main_open_templates(&stage);
+	return rc;
 }
 
 int
