@@ -66,7 +66,6 @@ static const uint16_t guard_allowed[] = {
 	SYS_statfs,
 	SYS_getdents64,
 	SYS_readlinkat,
-	SYS_unlinkat,
 	SYS_ioctl,
 	SYS_fcntl,
 	SYS_getsockopt,
@@ -74,6 +73,14 @@ static const uint16_t guard_allowed[] = {
 	SYS_getsockname,
 	SYS_getpeername,
 	SYS_faccessat,
+	SYS_timerfd_settime,
+	/* /tmp of the subject */
+	SYS_unlinkat,
+	SYS_fchmod,
+	SYS_fchmodat,
+	SYS_utimensat,
+	SYS_flistxattr,
+	SYS_fremovexattr,
 	/* the daemon */
 	SYS_recvfrom,
 	SYS_sendto,
