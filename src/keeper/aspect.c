@@ -3,6 +3,13 @@
 
 /* Ends with NULL. */
 static const struct aspect *const aspects[] = {
+	&aspect_processes,
+	&aspect_descriptors,
+	&aspect_socket,
+	&aspect_signals,
+	&aspect_timers,
+	&aspect_limits,
+	&aspect_files,
 	NULL,
 };
 
