@@ -214,8 +214,8 @@ fork_learn(struct subject *subject, struct keeper_reply *reply)
 	if (subject->n_threads > 1)
 		return verdict(reply, KEEPER_CAUSE_THREADS, "it has %zu threads, a fork has one",
 			subject->n_threads);
-	if (registers_learn(subject, reply) < 0 || subject_settle(subject, reply) < 0 ||
-		fork_learn_thread(subject, reply) < 0 || keep_learn(subject, &brk, reply) < 0)
+	if (subject_settle(subject, reply) < 0 || fork_learn_thread(subject, reply) < 0 ||
+		keep_learn(subject, &brk, reply) < 0)
 		return -1;
 	subject_know_threads(subject);
 	return fork_next(subject, reply);
@@ -226,8 +226,11 @@ fork_keep(struct subject *subject, struct keeper_reply *reply)
 {
 	int rc = keep_stop_calm(subject, reply);
 
-	if (rc == 0)
+	if (rc == 0 && (rc = registers_learn(subject, reply)) == 0) {
 		rc = fork_learn(subject, reply);
+		if (rc < 0)
+			registers_restore(subject, reply);
+	}
 	if (rc < 0)
 		subject_let_go(subject);
 	return rc;
