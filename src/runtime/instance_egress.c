@@ -15,7 +15,8 @@ instance_egress_on_trouble(struct egress *egress, const char *sentence, void *ar
 {
 	struct instance *instance = arg;
 
-	if (instance->egress_troubles.len + strlen(sentence) > INSTANCE_TROUBLES_BYTES)
+	if (instance->egress_troubles.len + strlen(sentence) > INSTANCE_TROUBLES_BYTES ||
+		(instance->egress_troubles.len && strstr(instance->egress_troubles.at, sentence)))
 		return;
 	buf_printf(&instance->egress_troubles, "mayfly: %s\n", sentence);
 	loop_flush_soon(instance->loop, &instance->egress_flush);

@@ -6,6 +6,8 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/userfaultfd.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
