@@ -207,6 +207,8 @@ show_function(struct cli *cli, const char *name, struct err *err)
 
 	json_object_set_new(function, "url", json_string(url));
 	print_scalars(function);
+	print_members("instances", json_object_get(function, "instances"));
+	print_members("start_failure", json_object_get(function, "start_failure"));
 	print_members("limits", json_object_get(function, "limits"));
 	print_network(json_object_get(function, "network"));
 	print_renewals(json_object_get(function, "renewals"));

@@ -2,6 +2,7 @@
 #include "api/api_function_put.h"
 #include "api/api_nouns.h"
 #include "base/clock.h"
+#include "domain/pool.h"
 
 #define API_FUNCTION_WAIT_MS 60000 /* most that a GET may wait */
 
@@ -27,14 +28,38 @@ api_function_renewals(const struct renewal_tally *tally)
 		"{s:I, s:o}", "renewed", (json_int_t)tally->n_renewed, "discarded", discarded);
 }
 
+static json_t *
+api_function_failure(const struct pool_stats *stats)
+{
+	if (!stats->boot_reason)
+		return json_null();
+	return json_pack("{s:i, s:s, s:s, s:I}", "n", (int)stats->n_failed, "code",
+		err_word(stats->boot_reason->code), "reason", stats->boot_reason->text, "retry_ms",
+		(json_int_t)stats->retry_ms);
+}
+
+/* Of the version that is shown. */
+static void
+api_function_add_instances(json_t *json, const struct version *version)
+{
+	struct pool_stats stats = {0};
+
+	if (version->pool)
+		pool_stats(version->pool, &stats);
+	json_object_set_new(json, "instances",
+		json_pack("{s:i, s:i, s:i}", "starting", (int)stats.n_starting, "idle",
+			(int)stats.n_idle, "busy", (int)(stats.n_ready - stats.n_idle)));
+	json_object_set_new(json, "start_failure", api_function_failure(&stats));
+}
+
 /* What it runs with now stands beside it: the active version's configuration, else the newest's. */
 json_t *
 api_function_json(const struct function *function, bool with_values)
 {
 	const struct version *newest = api_function_newest(function);
 	OWN(mem) char *url = mem_printf("/api/org/%s/%s", function->org->name, function->route);
-	OWN(json)
-	json_t *shown = api_version_json(function->active ? function->active : newest, with_values);
+	const struct version *serving = function->active ? function->active : newest;
+	OWN(json) json_t *shown = api_version_json(serving, with_values);
 	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o}", "org",
 		function->org->name, "name", function->name, "route", function->route, "url", url,
 		"state", function_state_word(function_state(function)), "reason",
@@ -48,6 +73,7 @@ api_function_json(const struct function *function, bool with_values)
 	json_object_del(shown, "is_active");
 	json_object_del(shown, "build_log");
 	json_object_update_missing(json, shown);
+	api_function_add_instances(json, serving);
 	json_object_set_new(json, "renewals", api_function_renewals(function->renewals));
 	json_object_set_new(json, "latest", api_version_json(newest, with_values));
 	return json;

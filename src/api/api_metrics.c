@@ -232,6 +232,20 @@ api_metrics_running(const struct function *function, struct buf *out)
 		function->org->name, function->name, api_metrics_pool(function).n_running);
 }
 
+static void
+api_metrics_starts(const struct function *function, struct buf *out)
+{
+	buf_printf(out, "mayfly_instance_starts_total{org=\"%s\",function=\"%s\"} %llu\n",
+		function->org->name, function->name, (unsigned long long)function->n_starts);
+}
+
+static void
+api_metrics_boot_failures(const struct function *function, struct buf *out)
+{
+	buf_printf(out, "mayfly_instance_boot_failures_total{org=\"%s\",function=\"%s\"} %llu\n",
+		function->org->name, function->name, (unsigned long long)function->n_boot_failures);
+}
+
 /* ---- what became of instances after their calls, per function ---- */
 
 static void
@@ -304,6 +318,12 @@ api_metrics_domain(struct api_metrics *metrics, const struct domain *domain)
 	api_metrics_functions(metrics, domain, api_metrics_waiting);
 	api_metrics_head(&metrics->out, "mayfly_calls_running", "gauge", "Calls on an instance.");
 	api_metrics_functions(metrics, domain, api_metrics_running);
+	api_metrics_head(&metrics->out, "mayfly_instance_starts_total", "counter",
+		"Instances that were started.");
+	api_metrics_functions(metrics, domain, api_metrics_starts);
+	api_metrics_head(&metrics->out, "mayfly_instance_boot_failures_total", "counter",
+		"Instances that were started and did not become ready.");
+	api_metrics_functions(metrics, domain, api_metrics_boot_failures);
 	api_metrics_head(&metrics->out, "mayfly_instance_renewals_total", "counter",
 		"Instances brought back after a call of isolation call.");
 	api_metrics_functions(metrics, domain, api_metrics_renewals);
@@ -417,6 +437,12 @@ api_metrics_machine(struct buf *out, const struct api *api) ON_LOOP
 		domain->n_instances);
 	api_metrics_one(out, "mayfly_sandboxes_limit", "gauge", "Most sandboxes at one time.",
 		domain->config.max_instances_total);
+	api_metrics_one(out, "mayfly_starts", "gauge", "Instances that start and hold a slot.",
+		domain->shares.n_slots_taken);
+	api_metrics_one(out, "mayfly_starts_limit", "gauge", "Most instances that start at once.",
+		domain->shares.n_slots);
+	api_metrics_one(out, "mayfly_starts_waiting", "gauge",
+		"Versions whose next instance waits for its turn.", domain->shares.n_wanting);
 	api_metrics_one(out, "mayfly_calls_in_flight", "gauge", "Calls waiting and running.",
 		domain->calls.len);
 	api_metrics_one(out, "mayfly_queue_bytes", "gauge", "Bodies of waiting calls.",

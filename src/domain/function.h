@@ -41,9 +41,10 @@ struct function {
 	uint64_t created_ms, updated_ms;
 	bool is_stored; /* its row was committed once */
 	bool is_deleting;
-	unsigned n_calls;               /* waiting and running, all versions */
-	struct renewal_tally *renewals; /* held: of the instances of all versions */
-	struct list watchers;           /* of struct function_watch: who waits for a state change */
+	unsigned n_calls;                   /* waiting and running, all versions */
+	uint64_t n_starts, n_boot_failures; /* of instances of all versions */
+	struct renewal_tally *renewals;     /* held: of the instances of all versions */
+	struct list watchers; /* of struct function_watch: who waits for a state change */
 };
 
 const char *function_state_word(enum function_state state);

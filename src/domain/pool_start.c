@@ -156,6 +156,7 @@ pool_boot_failed(struct pool *pool, const struct err *reason, uint64_t started_u
 	const struct version *version = pool->version;
 
 	pool->n_boot_failures++;
+	version->function->n_boot_failures++;
 	pool->is_replacing = false;
 	if (!pool->boot_reason)
 		pool->boot_reason = mem_new(sizeof(*pool->boot_reason));
@@ -323,6 +324,7 @@ pool_start(struct pool *pool, uint64_t now_us)
 	pool->n_refs++;
 	pool->n_starting++;
 	pool->n_started++;
+	pool->version->function->n_starts++;
 	pool_share_started(list_last(&pool->starting, struct pool_instance, link), now_us);
 }
 

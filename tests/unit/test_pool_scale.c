@@ -240,7 +240,7 @@ what_is_lost_again_and_again_has_a_spare(void **state)
 		kit_turn(kit);
 	}
 	kit_wait_ms(kit, 20);
-	assert_int_equal(kit_stats(kit->version).n_idle, 1);
+	assert_in_range(kit_stats(kit->version).n_idle, 1, 3);
 }
 
 static void
