@@ -137,6 +137,17 @@ keeper_refuse(const struct keeper_reply *why)
 	}
 }
 
+/* Before it the main program may still be on its way to what it will be: another memory, which
+ * nobody may open. */
+static void
+keeper_await_request(void)
+{
+	struct pollfd watched = {KEEPER_FD_DAEMON, POLLIN, 0};
+
+	while (poll(&watched, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
 int
 main(void)
 {
@@ -147,6 +158,7 @@ main(void)
 	if (!keeper_receive(KEEPER_FD_SPAWNER, &told, sizeof(told)) || told.magic != KEEPER_MAGIC)
 		return 1;
 	close(KEEPER_FD_SPAWNER);
+	keeper_await_request();
 	if (guard_shut(&err) < 0) {
 		verdict(&reply, KEEPER_CAUSE_KERNEL, "%.100s", err.text);
 		keeper_refuse(&reply);
