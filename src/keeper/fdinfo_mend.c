@@ -112,6 +112,9 @@ mend_line(struct subject *subject, const struct fdinfo *info, int fd, struct str
 		return mend_count(fd, was, is);
 	if (str_eq(key, STR("sigmask")))
 		return mend_mask(subject, info, was);
+	/* What waits in a socket aspect_socket takes out. */
+	if (str_eq(key, STR("scm_fds")))
+		return 0;
 	if (info->kind == FDINFO_TIMERFD && !str_eq(key, STR("clockid")) &&
 		!str_eq(key, STR("ino")) && !str_eq(key, STR("mnt_id")))
 		return mend_timer(info, fd);

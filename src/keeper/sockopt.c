@@ -112,6 +112,18 @@ sockopt_put_back_size(int socket, const struct sockopt *was)
 	setsockopt(socket, SOL_SOCKET, SOCKOPT_BUF_LOCK, &lock, sizeof(lock));
 }
 
+/* Its time is set only together with its being on. */
+static void
+sockopt_put_back_linger(int socket, const struct sockopt *was)
+{
+	struct linger linger;
+
+	memcpy(&linger, was->value, sizeof(linger));
+	linger.l_onoff = 1;
+	setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	setsockopt(socket, SOL_SOCKET, SO_LINGER, was->value, was->length);
+}
+
 bool
 sockopt_put_back(int socket, const struct sockopt *was)
 {
@@ -120,6 +132,8 @@ sockopt_put_back(int socket, const struct sockopt *was)
 
 	if (is_own && (was->number == SO_RCVBUF || was->number == SO_SNDBUF))
 		sockopt_put_back_size(socket, was);
+	else if (is_own && was->number == SO_LINGER)
+		sockopt_put_back_linger(socket, was);
 	else if (is_own && was->number == SO_ATTACH_FILTER) /* that is SO_GET_FILTER */
 		setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, &any, sizeof(any));
 	else
