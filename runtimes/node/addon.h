@@ -8,10 +8,17 @@
 #ifndef MAYFLY_NODE_ADDON_H
 #define MAYFLY_NODE_ADDON_H
 
-#include <stdbool.h>
+struct uv_loop_s;
 
 /* Makes OpenSSL take all of its random bytes from the kernel, in every thread: then there is no
  * state in memory that a fork or a way back would hand out again. NULL, or why it cannot be. */
 const char *addon_random_start(void);
+
+/* Serves as a template (sandbox/template_serve.h) on the loop that runs. NULL in a child, which has
+ * a loop of its own then; in the template, whose process has to end, why. */
+const char *addon_template_serve(struct uv_loop_s *loop);
+
+/* Tells the spawner why this process cannot be a template. */
+void addon_template_refuse(const char *reason);
 
 #endif

@@ -12,12 +12,15 @@ const { Writable } = require('stream');
 const STDOUT = 1;
 const STDERR = 2;
 
-function output(fd, write) {
+// Where what is written to a descriptor goes.
+const sinks = [null, (chunk) => writeAll(STDOUT, chunk), (chunk) => writeAll(STDERR, chunk)];
+
+function output(fd) {
 	const stream = new Writable({
 		decodeStrings: true,
 		highWaterMark: 1024 * 1024,
 		write(chunk, encoding, done) {
-			write(chunk);
+			sinks[fd](chunk);
 			done();
 		},
 		destroy(error, done) {
@@ -30,10 +33,10 @@ function output(fd, write) {
 }
 
 // The stream is made when it is asked for: console does so with its first line.
-function replace(name, make) {
+function replace(name, fd) {
 	let stream = null;
 	Object.defineProperty(process, name, {
-		configurable: true, enumerable: true, get: () => stream ??= make(),
+		configurable: true, enumerable: true, get: () => stream ??= output(fd),
 	});
 }
 
@@ -49,21 +52,32 @@ function writeAll(fd, chunk) {
 	}
 }
 
+// Once per process, forks included: console keeps the streams that it has met.
 function direct() {
-	replace('stdout', () => output(STDOUT, (chunk) => writeAll(STDOUT, chunk)));
-	replace('stderr', () => output(STDERR, (chunk) => writeAll(STDERR, chunk)));
+	replace('stdout', STDOUT);
+	replace('stderr', STDERR);
 }
 
-// Gives (call, work): runs work as a part of the call.
+// After direct(). Gives (call, work): runs work as a part of the call.
 function capture(channel) {
 	const { AsyncLocalStorage } = require('async_hooks');
 	const running = new AsyncLocalStorage();
-	const log = (flag) => (chunk) => {
-		if (chunk.length > 0) channel.log(flag, running.getStore()?.number ?? 0, chunk);
-	};
-	replace('stdout', () => output(STDOUT, log(STDOUT)));
-	replace('stderr', () => output(STDERR, log(STDERR)));
+	for (const flag of [STDOUT, STDERR]) {
+		sinks[flag] = (chunk) => {
+			if (chunk.length > 0) channel.log(flag, running.getStore()?.number ?? 0, chunk);
+		};
+	}
 	return (call, work) => running.run(call, work);
 }
 
-module.exports = { direct, capture };
+// After direct(). What is printed goes nowhere until what is given is called.
+function mute() {
+	const [, out, err] = sinks;
+	sinks[STDOUT] = sinks[STDERR] = () => {};
+	return () => {
+		sinks[STDOUT] = out;
+		sinks[STDERR] = err;
+	};
+}
+
+module.exports = { direct, capture, mute };

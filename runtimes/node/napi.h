@@ -6,7 +6,6 @@
 #ifndef MAYFLY_NODE_NAPI_H
 #define MAYFLY_NODE_NAPI_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,10 +24,13 @@ int napi_create_function(napi_env env, const char *name, size_t size, napi_callb
 	void *data, napi_value *ret);
 int napi_set_named_property(napi_env env, napi_value object, const char *name, napi_value value);
 int napi_get_undefined(napi_env env, napi_value *ret);
-int napi_get_boolean(napi_env env, bool value, napi_value *ret);
 int napi_create_int32(napi_env env, int32_t value, napi_value *ret);
 int napi_get_value_int32(napi_env env, napi_value value, int32_t *ret);
 int napi_create_string_utf8(napi_env env, const char *text, size_t size, napi_value *ret);
+int napi_get_value_string_utf8(
+	napi_env env, napi_value value, char *ret, size_t size, size_t *ret_size);
+int napi_create_array(napi_env env, napi_value *ret);
+int napi_set_element(napi_env env, napi_value array, uint32_t i, napi_value value);
 int napi_throw_error(napi_env env, const char *code, const char *text);
 int napi_get_uv_event_loop(napi_env env, struct uv_loop_s **ret);
 

@@ -9,7 +9,6 @@
 'use strict';
 
 const crypto = require('crypto');
-const path = require('path');
 const vm = require('vm');
 const workers = require('worker_threads');
 const { syncBuiltinESMExports } = require('module');
@@ -199,19 +198,10 @@ function watchWorkers() {
 
 // ---- setting up ----
 
-// undefined, or why what stands on OpenSSL may draw the same bytes again.
-function startNative() {
-	const addon = path.join(__dirname, 'mayfly-node.node');
-	try {
-		return require(addon).startRandom();
-	} catch (error) {
-		return `${addon} cannot be loaded: ${error.message}`;
-	}
-}
-
-// Gives what startNative() gives.
-function setup() {
-	const reason = startNative();
+// `addon` does the part of OpenSSL, undefined where there is none. Gives undefined, or why what stands
+// on OpenSSL may draw the same bytes again. Once per process, forks included.
+function setup(addon) {
+	const reason = addon === undefined ? 'mayfly-node.node is not there' : addon.startRandom();
 	Math.random = random;
 	patchContexts();
 	patchCaches();
