@@ -26,12 +26,6 @@ _parse = json.JSONDecoder().decode
 class Context:
     """What Lambda calls `context`."""
 
-    function_name = os.environ.get("MAYFLY_FUNCTION", "")
-    function_version = os.environ.get("MAYFLY_VERSION", "1")
-    memory_limit_in_mb = os.environ.get("MAYFLY_MEMORY_MIB", "")
-    invoked_function_arn = "arn:mayfly:function:%s:%s:%s" % (
-        os.environ.get("MAYFLY_ORG", ""), function_name, function_version)
-    log_group_name = "/mayfly/%s/%s" % (os.environ.get("MAYFLY_ORG", ""), function_name)
     identity = None
     client_context = None
 
@@ -45,6 +39,17 @@ class Context:
 
     def get_remaining_time_in_millis(self):
         return max(0, self._deadline - int(time.time() * 1000))
+
+
+def setup():
+    """What INIT says about the function."""
+    get = os.environ.get
+    org, name, version = get("MAYFLY_ORG", ""), get("MAYFLY_FUNCTION", ""), get("MAYFLY_VERSION", "1")
+    Context.function_name = name
+    Context.function_version = version
+    Context.memory_limit_in_mb = get("MAYFLY_MEMORY_MIB", "")
+    Context.invoked_function_arn = f"arn:mayfly:function:{org}:{name}:{version}"
+    Context.log_group_name = f"/mayfly/{org}/{name}"
 
 
 def http_event(head, body):

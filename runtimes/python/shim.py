@@ -3,7 +3,7 @@
 
     python3 /runtime/shim.py [folder of the code [folder of the dependencies]]
 
-mayfly-init has made the environment from INIT; here the handler is loaded (READY or FAIL) and
+mayfly-init has made the environment from INIT, or template.py in its place; here the handler is loaded (READY or FAIL) and
 called once for each CALL. A plain handler with one call at a time runs in a bare loop on the main
 thread; several calls at a time get threads; an `async def` handler runs in asyncio. The contract
 with the daemon is src/runtime/frame.h, that with the developer is docs/runtimes.md.
@@ -15,6 +15,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [path for path in sys.path if path != HERE] + [HERE]
 
+import mayfly_call as call_of  # noqa: E402
 import mayfly_channel as channel_of  # noqa: E402
 import mayfly_load as load  # noqa: E402
 import mayfly_random as random  # noqa: E402
@@ -96,6 +97,7 @@ def main():
     is_fresh = os.environ.get("MAYFLY_ISOLATION") == "call"
     sys.argv[:] = [os.path.join(code, spec.rpartition(".")[0] + ".py")]
     words.setup(code, deps, HERE)
+    call_of.setup()
     channel = channel_of.Channel(3)
     if concurrency > 1:
         import mayfly_many as many
@@ -120,10 +122,14 @@ def main():
     serve(channel, function, loop, concurrency, is_fresh)
 
 
-if __name__ == "__main__":
+def run():
     try:
         main()
     except SystemExit as ending:
         flush_output()
         status = ending.code
         os._exit(status if isinstance(status, int) else 0 if status is None else 1)
+
+
+if __name__ == "__main__":
+    run()

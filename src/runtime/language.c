@@ -53,6 +53,7 @@ struct language_scan {
 	struct language_words folders; /* of programs */
 	struct language_words python;  /* what the first Python is made of, its program first */
 	char *program_pack, *program_exec, *program_lambda, *program_unpack; /* owned */
+	char *addon_python;                                                  /* owned */
 	char *addon_node;                                                    /* owned */
 };
 
@@ -269,6 +270,7 @@ on_node(const char *path, const char *place, void *arg)
 	plan->links = links;
 	plan->shim = shim_of("node");
 	plan->programs = words_of(scan->addon_node, NULL, NULL, NULL);
+	plan->template = words_of(path, "/runtime/shim.js", "--template", NULL);
 	language->root = plan;
 	npm = find_npm(scan, place);
 	if (npm)
@@ -396,6 +398,8 @@ on_python(const char *path, const char *place, void *arg)
 	add_common(&files);
 	plan = add_root(name, "", &files);
 	plan->shim = shim_of("python");
+	plan->template = words_of(path, "-s", "-B", "/runtime/template.py");
+	plan->programs = words_of(scan->addon_python, NULL, NULL, NULL);
 	language->root = plan;
 	if (pip.len)
 		add_python_build(language, scan, library, dynload, pip);
@@ -484,6 +488,8 @@ find_own_all(struct language_scan *scan, struct err *err)
 		rc = find_own("mayfly-unpack", &scan->program_unpack, err);
 	if (rc == 0)
 		rc = find_own("mayfly-node.node", &scan->addon_node, err);
+	if (rc == 0)
+		rc = find_own("mayfly_fork.so", &scan->addon_python, err);
 	if (rc == 0 && access(runtimes, F_OK) < 0)
 		rc = err_set(err, ERR_NOT_FOUND, "mayfly's folder %s is not there", runtimes);
 	return rc;
@@ -530,6 +536,7 @@ language_scan(const char *const *folders, struct err *err)
 	free(scan.program_lambda);
 	free(scan.program_unpack);
 	free(scan.addon_node);
+	free(scan.addon_python);
 	return rc;
 }
 

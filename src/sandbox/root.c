@@ -15,6 +15,7 @@
 #include "base/own.h"
 #include "base/path.h"
 #include "sandbox/root_files.h"
+#include "sandbox/template.h"
 
 #define ROOT_FORMAT  "mayfly-root 1\n" /* changes when the same manifest gives another root */
 #define LISTING_MAX  (1024 * 1024)
@@ -68,6 +69,17 @@ collect_merged(struct root_files *files)
 	}
 }
 
+/* The command of a template: one argument per line. */
+static void
+collect_template(struct root_files *files, const char *const *command)
+{
+	OWN(buf) struct buf text = BUF_INIT;
+
+	for (; *command; command++)
+		buf_printf(&text, "%s\n", *command);
+	root_files_add_text(files, "/" TEMPLATE_FILE, text.at);
+}
+
 static int
 collect_plan(struct root_files *files, const struct root_plan *plan, struct err *err)
 {
@@ -85,6 +97,8 @@ collect_plan(struct root_files *files, const struct root_plan *plan, struct err 
 
 		rc = root_files_add_as(files, plan->programs[i], path, err);
 	}
+	if (plan->template)
+		collect_template(files, plan->template);
 	if (rc == 0 && plan->shim)
 		rc = root_files_add_as(files, plan->shim, "/runtime", err);
 	return rc;

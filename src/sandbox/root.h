@@ -21,6 +21,9 @@ struct root_plan {
 				     found and added), files and whole folders */
 	const char *const *links; /* NULL-terminated "path=target" symlinks inside, may be NULL */
 	const char *shim;         /* folder that becomes /runtime, NULL for none */
+	/* NULL-terminated argv of what is forked for instances (sandbox/template.h), NULL for none
+	 */
+	const char *const *template;
 	const char *const *programs; /* NULL-terminated host paths of mayfly's own programs that
 				      stand in /runtime under their names, may be NULL */
 };
