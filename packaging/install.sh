@@ -16,7 +16,7 @@ put() { # mode, file, place below the prefix
 }
 
 put 755 "$bin/mayfly" bin/mayfly
-for program in "$bin"/mayfly-*; do
+for program in "$bin"/mayfly-* "$bin"/mayfly_*; do
 	put 755 "$program" "libexec/mayfly/${program##*/}"
 done
 put 644 "$bin/openapi.yaml" share/mayfly/openapi.yaml

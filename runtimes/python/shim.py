@@ -3,10 +3,10 @@
 
     python3 /runtime/shim.py [folder of the code [folder of the dependencies]]
 
-mayfly-init has made the environment from INIT, or template.py in its place; here the handler is loaded (READY or FAIL) and
-called once for each CALL. A plain handler with one call at a time runs in a bare loop on the main
-thread; several calls at a time get threads; an `async def` handler runs in asyncio. The contract
-with the daemon is src/runtime/frame.h, that with the developer is docs/runtimes.md.
+mayfly-init has made the environment from INIT, or template.py in its place; here the handler is
+loaded (READY or FAIL) and called once for each CALL. A plain handler with one call at a time runs
+in a bare loop on the main thread; several calls at a time get threads; an `async def` handler runs
+in asyncio. The contract with the daemon is src/runtime/frame.h, that with the developer is docs/runtimes.md.
 """
 import os
 import sys
