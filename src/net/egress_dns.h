@@ -5,7 +5,7 @@
  * One question per message, as every resolver asks; a name in a question is never compressed. An
  * answer repeats the question byte for byte and holds addresses of one kind. What functions send
  * is hostile: egress_dns_parse() looks at nothing behind the bytes that it was given.
- * Knows no socket and no rule. Pure; any thread.
+ * Knows no socket and no rule. Pure; any thread. tests/fuzz/fuzz_dns.c.
  */
 #ifndef MAYFLY_NET_EGRESS_DNS_H
 #define MAYFLY_NET_EGRESS_DNS_H

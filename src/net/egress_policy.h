@@ -8,7 +8,8 @@
  * (loopback, private, link-local with the metadata services of clouds, …: RFC 6890 and its
  * successors) may be reached only where the provider says so.
  *
- * Knows addresses, names and ports; no socket, no function. Pure; any thread.
+ * Knows addresses, names and ports; no socket, no function. Pure; any thread. What an owner writes
+ * is hostile: tests/fuzz/fuzz_network.c.
  */
 #ifndef MAYFLY_NET_EGRESS_POLICY_H
 #define MAYFLY_NET_EGRESS_POLICY_H
