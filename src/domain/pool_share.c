@@ -53,11 +53,15 @@ pool_share_hold(struct domain *domain, const char *org)
 void
 pool_share_release(struct pool_share *share)
 {
+	struct map *orgs = &share->domain->shares.orgs;
+
 	if (--share->n_pools)
 		return;
 	must(list_is_empty(&share->wanting) && list_is_empty(&share->idle));
 	must(share->n_instances == 0);
-	map_remove(&share->domain->shares.orgs, str_of(share->org));
+	map_remove(orgs, str_of(share->org));
+	if (orgs->len == 0)
+		map_done(orgs);
 	free(share);
 }
 

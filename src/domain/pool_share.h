@@ -57,13 +57,13 @@ struct pool_share {
 	struct list idle;    /* of pool_instance, the one that is idle longest first */
 };
 
-/* Once per domain; pool_share_done() when no pool is there any more. */
+/* Once per domain. */
 void pool_share_setup(struct domain *domain);
 
 struct pool_share *pool_share_hold(struct domain *domain, const char *org);
 void pool_share_release(struct pool_share *share);
 
-/* The pool is due an instance: it gets its turn, not before this returns to who asked last. */
+/* The pool is due an instance: it gets its turn in pool_share_run(). */
 void pool_share_ask(struct pool *pool) ON_LOOP;
 void pool_share_withdraw(struct pool *pool);
 

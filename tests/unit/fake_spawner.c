@@ -333,6 +333,10 @@ fake_keep(const struct spawner *spawner, struct sandbox *sandbox)
 		return false;
 	must(request.op == (sandbox->n_kept > 0 ? KEEPER_RENEW : KEEPER_KEEP));
 	reply.event = sandbox->n_kept > 0 ? KEEPER_RENEWED : KEEPER_KEPT;
+	if (spawner->is_spoiling && reply.event == KEEPER_RENEWED) {
+		reply.event = KEEPER_SPOILT;
+		reply.cause = KEEPER_CAUSE_DESCRIPTORS;
+	}
 	sandbox->n_kept++;
 	must(send(sandbox->keeper, &reply, sizeof(reply), MSG_NOSIGNAL) == sizeof(reply));
 	return true;

@@ -51,6 +51,7 @@ struct spawner {
 	enum fake_behaviour behaviour;
 	bool has_keepers;     /* each sandbox gets one, which can do all that it is asked */
 	bool is_renewal_held; /* but it does not answer RENEW yet */
+	bool is_spoiling;     /* RENEW gives SPOILT */
 };
 
 struct spawner *fake_spawner_new(void);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pool_kit.h"
 
+#include <stdlib.h>
+
+#include "base/clock.h"
 #include "domain/pool_share.h"
 
 enum { N_FLOOD = 50 };
@@ -52,12 +55,15 @@ no_more_instances_start_at_one_time_than_there_are_slots(void **state)
 {
 	OWN(kit) struct kit *kit = kit_new();
 	static struct spot spots[N_FLOOD];
+	uint64_t start_us = clock_mono_us(), n_slots_ago;
 
 	kit->domain.shares.n_slots = 3;
 	kit->spawner->behaviour = FAKE_HANGS_IN_BOOT;
 	flood(kit, "acme", spots);
 	kit_turn(kit);
-	assert_int_equal(kit->spawner->n_asked, 3);
+	n_slots_ago = (clock_mono_us() - start_us) / (POOL_SLOT_MS * 1000);
+	assert_int_equal(kit->domain.shares.n_slots_taken, 3);
+	assert_in_range(kit->spawner->n_asked, 3, 3 * (1 + n_slots_ago));
 	abandon_all(spots, N_FLOOD);
 }
 
@@ -273,6 +279,115 @@ a_place_that_a_build_gives_back_is_used_at_once(void **state)
 	kit_until(kit, &spot.is_over);
 }
 
+/* ---- everything at once ---- */
+
+enum { N_ORGS = 3, N_VERSIONS = 9, N_SPOTS = 60, N_OPERATIONS = 20000, N_PLACES = 7 };
+
+struct everything {
+	struct kit *kit;
+	struct version *versions[N_VERSIONS];
+	struct spot spots[N_SPOTS];
+	bool is_out[N_SPOTS]; /* waits or runs */
+};
+
+static void
+deploy_everything(struct everything *all)
+{
+	static const char *const orgs[N_ORGS] = {"acme", "beta", "gamma"};
+	static const enum mechanism mechanisms[] = {
+		MECHANISM_NONE, MECHANISM_ROLLBACK, MECHANISM_ONCE};
+
+	for (int i = 0; i < N_VERSIONS; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "all%d", i);
+		all->versions[i] = kit_version_of(all->kit, orgs[i / 3], name);
+		all->versions[i]->mechanism = mechanisms[i % 3];
+		all->versions[i]->config.concurrency = i % 3 == 0 ? 3 : 1;
+		all->versions[i]->config.max_instances = 4;
+		all->versions[i]->config.min_instances = i % 5 == 1;
+		all->versions[i]->config.idle_ms = 30;
+	}
+}
+
+static void
+operate(struct everything *all, unsigned which, unsigned choice)
+{
+	struct version *version = all->versions[which % N_VERSIONS];
+	struct spot *spot = &all->spots[which];
+	struct spawner *spawner = all->kit->spawner;
+
+	thread_on_loop();
+	all->is_out[which] &= !spot->is_over && !spot->is_refused;
+	if (!all->is_out[which] && choice < 70)
+		all->is_out[which] = spot_put(version, spot, which) >= 0;
+	else if (all->is_out[which] && choice < 8)
+		spot_abandon(spot), all->is_out[which] = false;
+	else if (choice < 74)
+		pool_serve(version->pool);
+	else if (choice < 76)
+		pool_retire(version->pool);
+	else if (choice < 80)
+		spawner->is_renewal_held = !spawner->is_renewal_held;
+	else if (choice < 82)
+		spawner->is_spoiling = !spawner->is_spoiling;
+	else if (choice < 83)
+		spawner->behaviour = FAKE_ANSWERS + which % 7;
+	else if (choice < 86)
+		spawner->behaviour = FAKE_ANSWERS;
+	else if (choice < 88)
+		answer_all(all->kit);
+}
+
+static void
+check_everything(const struct everything *all)
+{
+	const struct domain *domain = &all->kit->domain;
+	unsigned n_alive = 0, n_shared = 0;
+
+	for (int i = 0; i < N_VERSIONS; i++) {
+		struct pool_stats stats = kit_stats(all->versions[i]);
+
+		assert_true(stats.n_starting + stats.n_ready <= 4);
+		assert_true(stats.n_idle <= stats.n_ready);
+		n_alive += stats.n_starting + stats.n_ready;
+	}
+	map_each (&domain->shares.orgs, entry)
+		n_shared += ((struct pool_share *)entry->value)->n_instances;
+	assert_int_equal(n_shared, domain->n_instances);
+	assert_int_equal(n_alive + domain->shares.n_leaving + domain->shares.n_draining, n_shared);
+	assert_true(domain->n_instances <= N_PLACES);
+	assert_true(domain->shares.n_slots_taken <= domain->shares.n_slots);
+}
+
+static void
+whatever_happens_the_sums_are_right_and_every_call_ends(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	static struct everything all;
+	unsigned seed = 11;
+
+	all = (struct everything){.kit = kit};
+	kit->domain.config.max_instances_total = N_PLACES;
+	kit->domain.shares.n_slots = 3;
+	kit->spawner->has_keepers = true;
+	deploy_everything(&all);
+	for (int i = 0; i < N_OPERATIONS; i++) {
+		operate(&all, (unsigned)rand_r(&seed) % N_SPOTS, (unsigned)rand_r(&seed) % 100);
+		if (rand_r(&seed) % 3 == 0)
+			kit_turn(kit);
+		check_everything(&all);
+	}
+	kit->spawner->behaviour = FAKE_ANSWERS;
+	kit->spawner->is_renewal_held = kit->spawner->is_spoiling = false;
+	for (unsigned i = 0; i < N_SPOTS; i++)
+		while (all.is_out[i] && !all.spots[i].is_over && !all.spots[i].is_refused) {
+			kit_turn(kit);
+			answer_all(kit);
+			check_everything(&all);
+		}
+}
+
 UNIT_TESTS(it(no_more_instances_start_at_one_time_than_there_are_slots),
 	it(every_one_of_a_burst_of_first_calls_is_answered),
 	it(one_that_hangs_in_its_start_gives_its_slot_up),
@@ -282,4 +397,5 @@ UNIT_TESTS(it(no_more_instances_start_at_one_time_than_there_are_slots),
 	it(who_has_all_the_places_gives_the_next_that_ends_its_call),
 	it(two_orgs_that_flood_come_to_have_the_same),
 	it(where_there_is_one_place_two_orgs_take_turns),
-	it(a_place_that_a_build_gives_back_is_used_at_once))
+	it(a_place_that_a_build_gives_back_is_used_at_once),
+	it(whatever_happens_the_sums_are_right_and_every_call_ends))
