@@ -20,7 +20,9 @@ rollback_learn(struct subject *subject, struct keeper_reply *reply)
 	if (!tracker || keep_learn(subject, &brk, reply) < 0 ||
 		layout_learn(&rollback_layout, subject, brk, reply) < 0)
 		return -1;
-	return memory_learn(tracker, &rollback_layout, subject, reply);
+	if (memory_learn(tracker, &rollback_layout, subject, reply) < 0)
+		return -1;
+	return layout_know(&rollback_layout, subject, reply);
 }
 
 static int
@@ -39,19 +41,39 @@ rollback_keep(struct subject *subject, struct keeper_reply *reply)
 	return rc;
 }
 
+/* Until it is as it was, and all of it is watched: at most twice, then it is a verdict. */
+static int
+rollback_mend_layout(struct subject *subject, struct keeper_reply *reply)
+{
+	for (int i = 0; i < 3; i++) {
+		bool is_lost;
+		int rc;
+
+		if (memory_rewatch(&rollback_layout, reply) < 0 ||
+			memory_find(subject, &is_lost, reply) < 0)
+			return -1;
+		rollback_layout.is_changed |= is_lost;
+		rc = layout_check(&rollback_layout, subject, reply);
+		if (rc <= 0)
+			return rc;
+		if (subject_run(subject, reply) < 0)
+			return -1;
+	}
+	return verdict(reply, KEEPER_CAUSE_LAYOUT, "its mappings do not become what they were");
+}
+
 static int
 rollback_renew(struct subject *subject, struct keeper_reply *reply)
 {
-	struct layout *layout = &rollback_layout;
-
 	if (subject_stop(subject, reply) < 0 || aspect_look_all(subject, reply) < 0 ||
 		subject_check_stub(subject, reply) < 0 || subject_end_threads(subject, reply) < 0 ||
-		layout_look(layout, subject, reply) < 0)
+		layout_look(&rollback_layout, subject, reply) < 0)
 		return -1;
-	if (subject_run(subject, reply) < 0 || memory_rewatch(layout, reply) < 0 ||
-		layout_check(layout, subject, reply) < 0 || aspect_check_all(subject, reply) < 0)
+	if (subject_run(subject, reply) < 0 || aspect_check_all(subject, reply) < 0 ||
+		layout_check_heap(&rollback_layout, subject, reply) < 0)
 		return -1;
-	if (memory_restore(subject, reply) < 0 || registers_restore(subject, reply) < 0)
+	if (rollback_mend_layout(subject, reply) < 0 || memory_restore(subject, reply) < 0 ||
+		registers_restore(subject, reply) < 0)
 		return -1;
 	subject_let_go(subject);
 	return 0;

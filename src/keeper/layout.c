@@ -21,7 +21,6 @@
 #define LAYOUT_TEXT_MAX    (8u << 20)
 #define LAYOUT_CHANGES_MAX 512
 
-/* Two texts, so that what was read can be compared and then become what is known. */
 struct layout_text {
 	char *at; /* owned */
 	size_t len, room;
@@ -129,17 +128,24 @@ layout_accept(struct subject *subject, const struct maps_range *range, struct ke
 }
 
 int
-layout_learn(
-	struct layout *layout, struct subject *subject, uint64_t brk, struct keeper_reply *reply)
+layout_know(struct layout *layout, struct subject *subject, struct keeper_reply *reply)
 {
-	struct layout_text text = {0};
+	struct layout_text text = {layout->text, 0, layout->room};
 
 	if (layout_read(subject, &text, reply) < 0)
 		return -1;
 	layout->text = text.at;
 	layout->len = text.len;
+	layout->room = text.room;
+	return layout_parse(&text, &layout->ranges, &layout->n_ranges, reply);
+}
+
+int
+layout_learn(
+	struct layout *layout, struct subject *subject, uint64_t brk, struct keeper_reply *reply)
+{
 	layout->brk = brk;
-	if (layout_parse(&text, &layout->ranges, &layout->n_ranges, reply) < 0)
+	if (layout_know(layout, subject, reply) < 0)
 		return -1;
 	for (size_t i = 0; i < layout->n_ranges; i++) {
 		if (layout_accept(subject, &layout->ranges[i], reply) < 0)
@@ -173,6 +179,9 @@ layout_remake(
 	if (was->is_shared || (was->kind != MAPS_ANONYMOUS && was->kind != MAPS_HEAP))
 		return verdict(change->reply, KEEPER_CAUSE_LAYOUT,
 			"a mapping of a file or of the kernel is not there any more");
+	if (subject_is_stub(change->subject, start, end))
+		return verdict(
+			change->reply, KEEPER_CAUSE_LAYOUT, "the keeper's pages were changed");
 	if (layout->n_remade == LAYOUT_REMADE_MAX)
 		return verdict(change->reply, KEEPER_CAUSE_LAYOUT, "too many mappings are gone");
 	layout->remade[layout->n_remade++] = (struct layout_piece){start, end};
@@ -265,33 +274,57 @@ layout_look(struct layout *layout, struct subject *subject, struct keeper_reply 
 	return layout_find_changes(layout, subject, &layout_now, reply);
 }
 
-/* Mappings that were split and are whole again, or the reverse, are no difference; their new text
- * is what is known from now on. */
-static int
-layout_accept_borders(struct layout *layout, struct subject *subject, struct keeper_reply *reply)
+int
+layout_check_heap(
+	const struct layout *layout, const struct subject *subject, struct keeper_reply *reply)
 {
-	uint32_t n_before = reply->figures.n_mappings;
-
-	if (layout_find_changes(layout, subject, &layout_now, reply) < 0)
-		return -1;
-	if (reply->figures.n_mappings != n_before)
-		return verdict(reply, KEEPER_CAUSE_LAYOUT, "a mapping cannot be made again");
-	layout->text = mem_grow(layout->text, layout_now.len);
-	layout->len = layout_now.len;
-	memcpy(layout->text, layout_now.at, layout_now.len);
+	if ((uint64_t)subject->batch[layout->brk_index].result != layout->brk)
+		return verdict(reply, KEEPER_CAUSE_LAYOUT, "its heap does not end where it did");
 	return 0;
+}
+
+static bool
+layout_has_range(const struct maps_range *ranges, size_t n, const struct maps_range *range)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (ranges[i].start == range->start)
+			return ranges[i].end == range->end;
+	}
+	return false;
+}
+
+/* A mapping that was taken away and made again by the program is not one with its neighbours, which
+ * shows. What is made anew and watched before it is filled is. */
+static int
+layout_mend_borders(struct layout *layout, struct subject *subject, struct keeper_reply *reply)
+{
+	struct layout_change change = {layout, subject, reply};
+	OWN(mem) struct maps_range *ranges = NULL;
+	size_t n = 0;
+
+	if (layout_parse(&layout_now, &ranges, &n, reply) < 0)
+		return -1;
+	for (size_t i = 0; i < layout->n_ranges; i++) {
+		const struct maps_range *was = &layout->ranges[i];
+
+		if (layout_has_range(ranges, n, was))
+			continue;
+		reply->figures.n_mappings++;
+		if (layout_remake(&change, was, was->start, was->end) < 0)
+			return -1;
+	}
+	return layout->n_remade > 0
+		       ? 1
+		       : verdict(reply, KEEPER_CAUSE_LAYOUT, "a mapping cannot be made again");
 }
 
 int
 layout_check(struct layout *layout, struct subject *subject, struct keeper_reply *reply)
 {
-	if ((uint64_t)subject->batch[layout->brk_index].result != layout->brk)
-		return verdict(reply, KEEPER_CAUSE_LAYOUT, "its heap does not end where it did");
+	layout->n_remade = 0;
 	if (!layout->is_changed)
 		return 0;
 	if (layout_read(subject, &layout_now, reply) < 0)
 		return -1;
-	if (layout_is_as_known(layout))
-		return 0;
-	return layout_accept_borders(layout, subject, reply);
+	return layout_is_as_known(layout) ? 0 : layout_mend_borders(layout, subject, reply);
 }

@@ -2,7 +2,7 @@
 /*
  * layout - which memory is mapped where and with what rights, and that it is again.
  *
- *	KEEP    layout_learn()
+ *	KEEP    layout_learn() ─▶ memory is watched ─▶ layout_know()
  *	RENEW   layout_look() ─▶ batch ─▶ memory is watched again ─▶ layout_check()
  *
  * Knows addresses, not contents. mayfly-keeper; the subject is stopped.
@@ -31,7 +31,7 @@ struct layout {
 
 	/* The layout's own. */
 	char *text; /* owned: as the kernel tells it */
-	size_t len;
+	size_t len, room;
 	size_t brk_index; /* of a system call in the batch */
 };
 
@@ -40,10 +40,19 @@ struct layout {
 int layout_learn(
 	struct layout *layout, struct subject *subject, uint64_t brk, struct keeper_reply *reply);
 
+/* What the kernel says now is what is to be from now on: mappings that are watched alike become
+ * one. */
+int layout_know(struct layout *layout, struct subject *subject, struct keeper_reply *reply);
+
 /* Adds to the batch what makes the layout what it was. */
 int layout_look(struct layout *layout, struct subject *subject, struct keeper_reply *reply);
 
-/* After the batch: verifies it. */
+/* After the batch: 0, or -1 when the heap does not end where it did. */
+int layout_check_heap(
+	const struct layout *layout, const struct subject *subject, struct keeper_reply *reply);
+
+/* Verifies that it is what it was: 0; 1 when mappings have the same contents but other borders, and
+ * the batch makes them anew; -1. */
 int layout_check(struct layout *layout, struct subject *subject, struct keeper_reply *reply);
 
 /* Memory whose contents can change, so that it must be watched. */

@@ -314,21 +314,28 @@ memory_learn_hot_anew(void)
 }
 
 int
-memory_restore(struct subject *subject, struct keeper_reply *reply)
+memory_find(struct subject *subject, bool *ret_is_lost, struct keeper_reply *reply)
 {
 	int rc;
 
 	restore.subject = subject;
 	restore.reply = reply;
-	restore.n_copies = restore.n_clean = restore.n_drops = 0;
-	restore.is_behind_hot = false;
-	memory_learn_hot_anew();
 	rc = memory_ask();
+	*ret_is_lost = rc == TRACKER_LOST;
 	if (rc == TRACKER_LOST && (rc = memory_watch_lost()) == 0)
 		rc = memory_ask();
 	if (rc == TRACKER_LOST)
 		return verdict(reply, KEEPER_CAUSE_LAYOUT, "a mapping cannot be watched");
-	if (rc < 0 || memory_restore_found() < 0 || memory_run_drops() < 0 ||
+	return rc;
+}
+
+int
+memory_restore(struct subject *subject, struct keeper_reply *reply)
+{
+	restore.n_copies = restore.n_clean = restore.n_drops = 0;
+	restore.is_behind_hot = false;
+	memory_learn_hot_anew();
+	if (memory_restore_found() < 0 || memory_run_drops() < 0 ||
 		memory_restore_code(subject, reply) < 0)
 		return -1;
 	return memory.tracker->clean(restore.clean, restore.n_clean, reply);

@@ -102,6 +102,8 @@ int subject_inject(struct subject *subject, int64_t *ret, struct keeper_reply *r
 
 /* Maps the stub and what a batch is written to. */
 int subject_settle(struct subject *subject, struct keeper_reply *reply);
+/* Whether something of [start, end) belongs to the stub. */
+bool subject_is_stub(const struct subject *subject, uint64_t start, uint64_t end);
 /* Whether the stub is still what was put there: a batch must not run otherwise. */
 int subject_check_stub(struct subject *subject, struct keeper_reply *reply);
 /* Zeroes what batches have left in the subject's memory. */

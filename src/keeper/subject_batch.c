@@ -274,35 +274,58 @@ subject_inject(struct subject *subject, int64_t *ret, struct keeper_reply *reply
 /* ---- the stub ---- */
 
 static int
-subject_map(struct subject *subject, size_t size, int protection, uint64_t *ret,
-	struct keeper_reply *reply)
+subject_inject_well(struct subject *subject, int64_t *ret, struct keeper_reply *reply, long number,
+	const uint64_t args[static 6])
 {
-	int64_t at;
-
-	if (subject_inject_call(subject, &at, reply, SYS_mmap, 0, size, (uint64_t)protection,
-		    MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0) < 0)
+	if (subject_inject(subject, ret, reply, number, args) < 0)
 		return -1;
-	if (at < 0 && at > -4096)
-		return verdict(reply, KEEPER_CAUSE_KERNEL, "mmap in it: %s", strerror((int)-at));
-	*ret = (uint64_t)at;
+	if (*ret < 0 && *ret > -BATCH_PAGE)
+		return verdict(reply, KEEPER_CAUSE_KERNEL, "memory for the stub: %s",
+			strerror((int)-*ret));
 	return 0;
 }
 
+static int
+subject_protect(struct subject *subject, uint64_t at, uint64_t size, int protection,
+	struct keeper_reply *reply)
+{
+	int64_t ret;
+
+	return subject_inject_well(subject, &ret, reply, SYS_mprotect,
+		(const uint64_t[6]){at, size, (uint64_t)protection});
+}
+
+/* A page that nobody may touch at both ends, so that no mapping of the program's own becomes one
+ * with these. */
 int
 subject_settle(struct subject *subject, struct keeper_reply *reply)
 {
 	size_t size = machine_stub_size();
+	int64_t at;
 
 	if (subject->stub_at)
 		return 0;
-	if (subject_map(subject, BATCH_DATA_SIZE, PROT_READ | PROT_WRITE, &subject->ops_at, reply))
+	if (subject_inject_well(subject, &at, reply, SYS_mmap,
+		    (const uint64_t[6]){0, BATCH_DATA_SIZE + 3 * BATCH_PAGE, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0}) < 0)
 		return -1;
+	subject->ops_at = (uint64_t)at + BATCH_PAGE;
 	subject->scratch_at = subject->ops_at + BATCH_OPS_SIZE;
-	if (subject_map(subject, BATCH_PAGE, PROT_READ | PROT_EXEC, &subject->stub_at, reply) < 0)
+	subject->stub_at = subject->ops_at + BATCH_DATA_SIZE;
+	if (subject_protect(
+		    subject, subject->ops_at, BATCH_DATA_SIZE, PROT_READ | PROT_WRITE, reply) < 0 ||
+		subject_protect(
+			subject, subject->stub_at, BATCH_PAGE, PROT_READ | PROT_EXEC, reply) < 0)
 		return -1;
 	if (pwrite(subject->memory, machine_stub, size, (off_t)subject->stub_at) != (ssize_t)size)
 		return subject_fail_batch(reply, "writing the stub");
 	return 0;
+}
+
+bool
+subject_is_stub(const struct subject *subject, uint64_t start, uint64_t end)
+{
+	return start < subject->stub_at + BATCH_PAGE && end > subject->ops_at;
 }
 
 int
