@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -124,11 +125,32 @@ fdinfo_events(int fd)
 	return fd >= 0 && poll(&watched, 1, 0) > 0 ? watched.revents & POLLIN : 0;
 }
 
+/* Copies what waits in a pipe, and leaves it there. Gives how much that is, -1 for too much. */
+static ssize_t
+fdinfo_peek(int fd, char ret[static FDINFO_WAITING])
+{
+	OWN(fd) int end = -1, begin = -1;
+	int pair[2], waiting = 0;
+	ssize_t n;
+
+	if (ioctl(fd, FIONREAD, &waiting) < 0 || waiting > FDINFO_WAITING)
+		return -1;
+	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -1;
+	end = pair[0];
+	begin = pair[1];
+	n = tee(fd, begin, FDINFO_WAITING, SPLICE_F_NONBLOCK);
+	if (n < 0)
+		return errno == EAGAIN && waiting == 0 ? 0 : -1;
+	return n == waiting ? read(end, ret, FDINFO_WAITING) : -1;
+}
+
 /* Through a duplicate that lives as long as the look. */
 static int
 fdinfo_learn_queue(struct subject *subject, struct fdinfo *info, struct keeper_reply *reply)
 {
 	OWN(fd) int fd = -1;
+	ssize_t n;
 
 	info->has_queue = fdinfo_has_queue(info);
 	if (!info->has_queue)
@@ -136,9 +158,13 @@ fdinfo_learn_queue(struct subject *subject, struct fdinfo *info, struct keeper_r
 	fd = fdinfo_mend_take(subject, info, reply);
 	if (fd < 0)
 		return -1;
-	if (fdinfo_events(fd))
+	if (!fdinfo_events(fd))
+		return 0;
+	n = info->kind == FDINFO_PIPE ? fdinfo_peek(fd, info->waiting) : -1;
+	if (n < 0)
 		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "a %s has something to be read",
 			fdinfo_word(info->kind));
+	info->n_waiting = (size_t)n;
 	return 0;
 }
 
@@ -183,6 +209,14 @@ fdinfo_empty(struct subject *subject, const struct fdinfo *info, struct keeper_r
 
 	if (fd < 0)
 		return -1;
+	if (info->n_waiting) {
+		ssize_t n = fdinfo_peek(fd, bytes);
+
+		if (n != (ssize_t)info->n_waiting || memcmp(bytes, info->waiting, n) != 0)
+			return verdict(reply, KEEPER_CAUSE_DESCRIPTORS,
+				"a pipe does not hold what it held");
+		return 0;
+	}
 	for (int i = 0; fdinfo_events(fd); i++) {
 		if (i == FDINFO_READS || read(fd, bytes, sizeof(bytes)) <= 0)
 			return verdict(reply, KEEPER_CAUSE_DESCRIPTORS,

@@ -15,6 +15,7 @@
 #include "keeper/subject.h"
 
 enum { FDINFO_SIZE = 16384 }; /* an epoll of 200 descriptors */
+enum { FDINFO_WAITING = 16 };
 
 enum fdinfo_kind {
 	FDINFO_FILE,   /* regular, a folder, a device */
@@ -33,7 +34,10 @@ struct fdinfo {
 	enum fdinfo_kind kind;
 	int fd;         /* owned: its file in /proc */
 	char *was;      /* owned: its text at KEEP */
-	bool has_queue; /* bytes may wait in it, none at KEEP: pipes, inotify */
+	bool has_queue; /* bytes may wait in it: pipes, inotify */
+	/* What waited in a pipe at KEEP: libuv keeps a lock as one byte in a pipe to itself. */
+	char waiting[FDINFO_WAITING];
+	size_t n_waiting;
 	bool is_mended;
 };
 
