@@ -79,7 +79,7 @@ write_constant(const char *where, const char *text)
 	char *page = (char *)(uintptr_t)where;
 
 	mprotect(page, PAGE, PROT_READ | PROT_WRITE);
-	strcpy(page, text);
+	memcpy(page, text, strlen(text) + 1);
 	mprotect(page, PAGE, PROT_READ);
 }
 
@@ -91,16 +91,6 @@ write_through_file(const void *at, const void *bytes, size_t n)
 	if (fd < 0 || pwrite(fd, bytes, n, (off_t)(uintptr_t)at) != (ssize_t)n)
 		abort();
 	close(fd);
-}
-
-static void
-map_anew(int fd, uint8_t *at, size_t size)
-{
-	munmap(at, size);
-	if (mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, fd,
-		    0) != at)
-		abort();
-	memset(at, 0x55, size);
 }
 
 /* The one page of code that is nobody's. */
@@ -132,75 +122,197 @@ recurse(int depth)
 }
 
 static void
-allocate(size_t size)
+deed_thread(void)
 {
-	char *memory = malloc(size);
-
-	memset(memory, 1, size);
+	start_threads(3);
 }
 
 static void
-do_deed(const char *deed)
+deed_map(void)
 {
-	static uint8_t byte = 0x90;
-	sigset_t set;
+	size_t size = 300 * PAGE;
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (strcmp(deed, "thread") == 0) {
-		start_threads(3);
-	} else if (strcmp(deed, "map") == 0) {
-		memset(mmap(NULL, 300 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			       -1, 0),
-			1, 300 * PAGE);
-	} else if (strcmp(deed, "unmap") == 0) {
-		munmap(kept + 5 * PAGE, 10 * PAGE);
-	} else if (strcmp(deed, "unmap_all") == 0) {
-		munmap(kept, KEPT);
-	} else if (strcmp(deed, "map_anew") == 0) {
-		map_anew(-1, kept, KEPT);
-	} else if (strcmp(deed, "give_back") == 0) {
-		madvise(kept + PAGE, 20 * PAGE, MADV_DONTNEED);
-	} else if (strcmp(deed, "move") == 0) {
-		mremap(kept, KEPT, KEPT, MREMAP_MAYMOVE | MREMAP_FIXED, sparse);
-	} else if (strcmp(deed, "protect") == 0) {
-		memset(kept, 7, KEPT);
-		mprotect(kept + 3 * PAGE, 9 * PAGE, PROT_NONE);
-		mprotect(kept + 20 * PAGE, 3 * PAGE, PROT_READ | PROT_EXEC);
-	} else if (strcmp(deed, "fill") == 0) {
-		memset(kept, 9, KEPT);
-		memset(sparse, 9, KEPT);
-	} else if (strcmp(deed, "constant") == 0) {
-		write_constant(constant, "written");
-	} else if (strcmp(deed, "split") == 0) {
-		write_constant(other + PAGE, "written");
-	} else if (strcmp(deed, "constant_file") == 0) {
-		write_through_file(constant, "through the file", 17);
-	} else if (strcmp(deed, "code") == 0) {
-		write_through_file((const uint8_t *)(uintptr_t)recurse, &byte, 1);
-	} else if (strcmp(deed, "brk") == 0) {
-		memset(sbrk(50 * PAGE + 123), 1, 50 * PAGE);
-	} else if (strcmp(deed, "brk_down") == 0) {
-		sbrk(-PAGE);
-	} else if (strcmp(deed, "allocate") == 0) {
-		allocate(50u << 20);
-	} else if (strcmp(deed, "stack") == 0) {
-		recurse(300);
-	} else if (strcmp(deed, "mask") == 0) {
-		sigfillset(&set);
-		sigprocmask(SIG_BLOCK, &set, NULL);
-	} else if (strcmp(deed, "name") == 0) {
-		prctl(PR_SET_NAME, "other");
-	} else if (strcmp(deed, "fork") == 0) {
-		if (fork() == 0)
-			sleep_for_ever(NULL);
-	} else if (strcmp(deed, "exec") == 0) {
-		execl("/bin/sh", "sh", "-c", "echo done >&3; exec sleep 1000", NULL);
-	} else if (strcmp(deed, "keeper") == 0) {
-		change_keepers_code();
-	} else if (strcmp(deed, "exit") == 0) {
-		_exit(7);
-	} else if (strcmp(deed, "crash") == 0) {
-		raise(SIGSEGV);
+	memset(at, 1, size);
+}
+
+static void
+deed_unmap(void)
+{
+	munmap(kept + 5 * PAGE, 10 * PAGE);
+}
+
+static void
+deed_unmap_all(void)
+{
+	munmap(kept, KEPT);
+}
+
+/* Looks the same afterwards. */
+static void
+deed_map_anew(void)
+{
+	deed_unmap_all();
+	mmap(kept, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	memset(kept, 0x55, KEPT);
+}
+
+static void
+deed_give_back(void)
+{
+	madvise(kept + PAGE, 20 * PAGE, MADV_DONTNEED);
+}
+
+static void
+deed_move(void)
+{
+	if (mremap(kept, KEPT, KEPT, MREMAP_MAYMOVE | MREMAP_FIXED, sparse) != sparse)
+		abort();
+}
+
+static void
+deed_protect(void)
+{
+	memset(kept, 7, KEPT);
+	mprotect(kept + 3 * PAGE, 9 * PAGE, PROT_NONE);
+	mprotect(kept + 20 * PAGE, 3 * PAGE, PROT_READ | PROT_EXEC);
+}
+
+static void
+deed_fill(void)
+{
+	memset(kept, 9, KEPT);
+	memset(sparse, 9, KEPT);
+}
+
+static void
+deed_constant(void)
+{
+	write_constant(constant, "written");
+}
+
+static void
+deed_constant_file(void)
+{
+	write_through_file(constant, "through the file", 17);
+}
+
+static void
+deed_split(void)
+{
+	write_constant(other + PAGE, "written");
+}
+
+static void
+deed_code(void)
+{
+	write_through_file((const uint8_t *)(uintptr_t)recurse, "\x90", 1);
+}
+
+static void
+deed_brk(void)
+{
+	memset(sbrk(50 * PAGE + 123), 1, 50 * PAGE);
+}
+
+static void
+deed_brk_down(void)
+{
+	sbrk(-PAGE);
+}
+
+static void
+deed_allocate(void)
+{
+	memset(malloc(50u << 20), 1, 50u << 20);
+}
+
+static void
+deed_stack(void)
+{
+	recurse(300);
+}
+
+static void
+deed_mask(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+}
+
+static void
+deed_name(void)
+{
+	prctl(PR_SET_NAME, "other");
+}
+
+static void
+deed_fork(void)
+{
+	if (fork() == 0)
+		sleep_for_ever(NULL);
+}
+
+static void
+deed_exec(void)
+{
+	execl("/bin/sh", "sh", "-c", "echo done >&3; exec sleep 1000", NULL);
+}
+
+static void
+deed_exit(void)
+{
+	_exit(7);
+}
+
+static void
+deed_crash(void)
+{
+	raise(SIGSEGV);
+}
+
+static void
+do_deed(const char *name)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} deeds[] = {
+		{"thread", deed_thread},
+		{"map", deed_map},
+		{"unmap", deed_unmap},
+		{"unmap_all", deed_unmap_all},
+		{"map_anew", deed_map_anew},
+		{"give_back", deed_give_back},
+		{"move", deed_move},
+		{"protect", deed_protect},
+		{"fill", deed_fill},
+		{"constant", deed_constant},
+		{"constant_file", deed_constant_file},
+		{"split", deed_split},
+		{"code", deed_code},
+		{"brk", deed_brk},
+		{"brk_down", deed_brk_down},
+		{"allocate", deed_allocate},
+		{"stack", deed_stack},
+		{"mask", deed_mask},
+		{"name", deed_name},
+		{"fork", deed_fork},
+		{"exec", deed_exec},
+		{"keeper", change_keepers_code},
+		{"exit", deed_exit},
+		{"crash", deed_crash},
+	};
+
+	for (size_t i = 0; i < sizeof(deeds) / sizeof(*deeds); i++) {
+		if (strcmp(deeds[i].name, name) == 0) {
+			deeds[i].run();
+			return;
+		}
 	}
+	abort();
 }
 
 /* ---- state ---- */
