@@ -32,10 +32,15 @@ const char cmd_deploy_help[] =
 	"(default 1)\n"
 	"      --min-instances N  instances that are kept ready (default 0)\n"
 	"      --max-instances N  most instances at one time\n"
+	"      --network WHAT     none (default), or egress: what --allow lists can be reached\n"
+	"      --allow DEST       host, *.domain, address or range, with :PORT or for 443 and "
+	"80;\n"
+	"                         repeatable, means --network egress\n"
 	"      --no-wait          do not wait until it is ready\n"
 	"      --timeout SECONDS  wait at most so long (default 600)\n\n"
 	"  mayfly deploy hello\n"
 	"  mayfly deploy --runtime python --limit memory_mib=512 --env MODE=fast job.py\n"
+	"  mayfly deploy --allow api.example.com --allow 10.1.0.0/16:5432 job.py\n"
 	"  mayfly deploy --isolation instance --concurrency 8 hello\n";
 
 #define WAIT_S_DEFAULT 600
@@ -107,6 +112,34 @@ set_number(json_t *body, const char *member, const char *text, struct err *err)
 	return 0;
 }
 
+static json_t *
+get_network(json_t *body)
+{
+	json_t *network = json_object_get(body, "network");
+
+	if (network)
+		return network;
+	network = json_object();
+	json_object_set_new(body, "network", network);
+	return network;
+}
+
+static int
+add_destination(json_t *body, const char *text, struct err *err)
+{
+	json_t *network = get_network(body), *allow = json_object_get(network, "allow");
+	json_t *entry = json_string(text);
+
+	if (!entry)
+		return err_field(err, ERR_INVALID, "network.allow", "'%s' is not UTF-8", text);
+	if (!allow) {
+		allow = json_array();
+		json_object_set_new(network, "allow", allow);
+	}
+	json_object_set_new(network, "mode", json_string("egress"));
+	return json_array_append_new(allow, entry);
+}
+
 static int
 set_wait(struct deploy *deploy, const char *text, struct err *err)
 {
@@ -127,7 +160,7 @@ static const struct option deploy_options[] = {CLI_OPTIONS, {"name", required_ar
 	{"max-instances", required_argument, NULL, 3}, {"no-wait", no_argument, NULL, 4},
 	{"timeout", required_argument, NULL, 5}, {"isolation", required_argument, NULL, 6},
 	{"mechanism", required_argument, NULL, 7}, {"min-instances", required_argument, NULL, 8},
-	{0}};
+	{"network", required_argument, NULL, 9}, {"allow", required_argument, NULL, 10}, {0}};
 
 static int
 take_flag(struct deploy *deploy, json_t *flags, int option, struct err *err)
@@ -160,6 +193,10 @@ take_flag(struct deploy *deploy, json_t *flags, int option, struct err *err)
 		return json_object_set_new(flags, "mechanism", json_string(optarg));
 	case 8:
 		return set_number(flags, "min_instances", optarg, err);
+	case 9:
+		return json_object_set_new(get_network(flags), "mode", json_string(optarg));
+	case 10:
+		return add_destination(flags, optarg, err);
 	default:
 		return set_wait(deploy, optarg, err);
 	}
@@ -184,7 +221,8 @@ read_manifest(struct deploy *deploy, struct err *err)
 	return rc < 0 ? err_wrap(err, rc, "%s", path) : 0;
 }
 
-/* Flags win; limits and environment are merged member by member. */
+/* Flags win; limits, environment and network are merged member by member. A network that a flag
+ * shuts loses what the manifest lists. */
 static void
 merge_flags(json_t *body, json_t *flags)
 {
@@ -199,6 +237,9 @@ merge_flags(json_t *body, json_t *flags)
 		else
 			json_object_set(body, key, value);
 	}
+	value = json_object_get(flags, "network");
+	if (value && strcmp(cli_text(value, "mode"), "none") == 0)
+		json_object_del(json_object_get(body, "network"), "allow");
 }
 
 /* ---- guesses, where neither says it ---- */
