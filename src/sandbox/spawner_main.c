@@ -119,6 +119,7 @@ main_reply_started(struct seat *seat)
 		reply.has_file |= 1u << i;
 		fds[n++] = files[i];
 	}
+	reply.is_forked = seat->fork.is_forked;
 	reply.has_keeper = seat->keeper.daemon >= 0;
 	if (reply.has_keeper)
 		fds[n++] = seat->keeper.daemon;
