@@ -74,6 +74,11 @@ kit_make_root(struct kit *kit)
 		kit_folder(kit->root.path, folders[i]);
 	kit_copy(probe, kit->root.path, "bin/probe");
 	kit_copy(probe, kit->root.path, "runtime/mayfly-unpack");
+	if (kit_has_template()) {
+		OWN(mem) char *path = path_join(kit->root.path, "runtime/template");
+
+		must(path_write(path, str_of("/bin/probe\ntemplate\n"), 0644, NULL) == 0);
+	}
 }
 
 static void
@@ -125,6 +130,41 @@ kit_find_child(const char *folder)
 			return (pid_t)strtol(entry->d_name, NULL, 10);
 	}
 	return -1;
+}
+
+pid_t
+kit_find_template(const struct kit *kit)
+{
+	OWN(dir) DIR *processes = opendir("/proc");
+	struct dirent *entry;
+
+	while ((entry = readdir(processes))) {
+		OWN(buf) struct buf text = BUF_INIT;
+		char path[300];
+
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+			kit_status_of(entry->d_name, "PPid:") != kit->spawner_pid ||
+			kit_status_of(entry->d_name, "Uid:") != (long)geteuid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		path_read(path, 4096, &text, NULL);
+		if (text.len && memmem(text.at, text.len, "template", 8))
+			return (pid_t)strtol(entry->d_name, NULL, 10);
+	}
+	return 0;
+}
+
+/* It is ready when something is forked from it. */
+static void
+kit_await_template(struct kit *kit)
+{
+	struct kit_run run = {0};
+
+	for (int i = 0; i < 1000 && !run.is_forked; i++) {
+		kit_run_probe(kit, &run, (const char *const[]){"exit", NULL});
+		kit_run_done(&run);
+	}
+	must(run.is_forked);
 }
 
 static char kit_group_mark[32];
@@ -194,6 +234,20 @@ kit_on_lost(void *arg)
 	((struct kit *)arg)->is_lost = true;
 }
 
+static bool kit_wants_template;
+
+void
+kit_use_template(void)
+{
+	kit_wants_template = true;
+}
+
+bool
+kit_has_template(void)
+{
+	return kit_wants_template || getenv("MAYFLY_KIT_TEMPLATE");
+}
+
 static char kit_programs[] = "/tmp/mayfly-programs-XXXXXX";
 
 static void
@@ -247,6 +301,8 @@ kit_open(struct kit *kit, unsigned n_sandboxes)
 	spawner_on_lost(kit->spawner, kit_on_lost, kit);
 	kit->spawner_pid = kit_find_child(kit->folder);
 	kit_make_trees(kit);
+	if (kit_has_template())
+		kit_await_template(kit);
 }
 
 void
@@ -325,6 +381,7 @@ kit_start(struct kit *kit, struct kit_run *run, const struct sandbox_request *re
 	asked.root = &kit->root;
 	asked.channel = pair[1];
 	asked.stdout_fd = asked.stderr_fd = out[1];
+	asked.wants_template = kit_has_template() && asked.kind == SANDBOX_INSTANCE;
 	asked.on_started = kit_on_started;
 	asked.on_gone = kit_on_gone;
 	asked.arg = run;

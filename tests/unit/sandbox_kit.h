@@ -38,7 +38,15 @@ extern const struct sandbox_limits kit_limits;
 /* Before the first kit_open(): a program that is mayfly-keeper from now on. */
 void kit_use_keeper(const char *program);
 
-/* Starts a spawner for n sandboxes; aborts with the reason when it cannot. */
+/* Before the first kit_open(): roots have a template from now on, and sandboxes that are started
+ * want a fork of it. Also by MAYFLY_KIT_TEMPLATE in the environment. */
+void kit_use_template(void);
+bool kit_has_template(void);
+/* The process, 0 while there is none. */
+pid_t kit_find_template(const struct kit *kit);
+
+/* Starts a spawner for n sandboxes, and waits for its template; aborts with the reason when it
+ * cannot. */
 void kit_open(struct kit *kit, unsigned n_sandboxes);
 void kit_close(struct kit *kit);
 

@@ -363,8 +363,10 @@ burn(void)
 	return 0;
 }
 
+int probe_main(int argc, char **argv);
+
 int
-main(int argc, char **argv)
+probe_main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 	const char *number = argc > 2 ? argv[2] : "0";

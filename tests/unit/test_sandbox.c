@@ -169,7 +169,7 @@ it_sees_no_process_but_its_own(void **state)
 {
 	assert_says(&look, "ls /proc", "self thread-self 2 ");
 	assert_says(&look, "self", "2");
-	assert_says(&look, "sid", "1");
+	assert_says(&look, "sid", kit_has_template() ? "2" : "1"); /* a fork has its own */
 }
 
 static void
