@@ -40,10 +40,10 @@ await_fork(void)
 {
 	struct kit_run run = {0};
 
-	for (int i = 0; i < 500 && !run.is_forked; i++) {
+	for (int i = 0; i < 3000 && !run.is_forked; i++) {
 		kit_run_probe(&kit, &run, (const char *const[]){"exit", NULL});
 		kit_run_done(&run);
-		kit_turn(&kit, 10);
+		poll(NULL, 0, 10);
 	}
 	assert_true(run.is_forked);
 }
