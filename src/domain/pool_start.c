@@ -90,7 +90,7 @@ static int
 pool_write_spec(
 	const struct pool *pool, struct buf *init, struct instance_spec *ret, struct err *err)
 {
-	const struct version *version = pool->version;
+	struct version *version = pool->version;
 	const struct root *root;
 
 	if (!version->language)
@@ -108,7 +108,7 @@ pool_write_spec(
 		.boot_ms = pool->domain->config.boot_ms,
 		.answer_bytes = version->config.limits.answer_bytes,
 		.log_bytes = version->config.limits.log_bytes,
-		.mechanism = version->mechanism,
+		.mechanism = version_mechanism(version),
 		.wants_template = true,
 		.tally = version->function->renewals,
 	};

@@ -27,45 +27,65 @@ version_state_word(enum version_state state)
 
 enum {
 	VERSION_UNABLE_MS = 60000,
-	VERSION_UNABLE_MAX = 3, /* failures by chance in that time */
+	VERSION_UNABLE_MAX = 3,    /* failures by chance in that time */
+	VERSION_RETRY_MS = 300000, /* a machine that was too busy has recovered */
 };
+
+static uint64_t
+version_now_ms(void)
+{
+	return clock_mono_us() / 1000;
+}
 
 void
 version_choose_mechanism(struct version *version)
 {
-	enum mechanism wish = version->config.mechanism, best = MECHANISM_ROLLBACK;
+	enum mechanism wish = version->config.mechanism;
+	enum mechanism best = wish == MECHANISM_AUTO ? MECHANISM_ROLLBACK : wish;
 
-	if (version->config.isolation == VERSION_ISOLATION_INSTANCE || !version->language) {
-		version->mechanism = MECHANISM_NONE;
+	version->mechanism = MECHANISM_NONE;
+	version->mechanism_reason[0] = '\0';
+	version->n_unable = 0;
+	version->retry_ms = 0;
+	if (version->config.isolation == VERSION_ISOLATION_INSTANCE || !version->language)
 		return;
-	}
-	if (wish != MECHANISM_AUTO)
-		best = wish;
 	version->mechanism = mechanism_choose(version->language, wish);
 	if (version->mechanism != best)
 		snprintf(version->mechanism_reason, sizeof(version->mechanism_reason), "%s: %.150s",
 			mechanism_word(best), mechanism_obstacle(version->language, best));
 }
 
-static bool
-version_is_chance(enum renewal_cause cause)
+enum mechanism
+version_mechanism(struct version *version)
 {
-	return cause == (enum renewal_cause)KEEPER_CAUSE_BUSY ||
-	       cause == (enum renewal_cause)KEEPER_CAUSE_KERNEL || cause == RENEWAL_CAUSE_GONE ||
-	       cause == RENEWAL_CAUSE_SILENT || cause == RENEWAL_CAUSE_LOST;
+	if (version->retry_ms != 0 && version_now_ms() >= version->retry_ms)
+		version_choose_mechanism(version);
+	return version->mechanism;
 }
 
-/* Whether it is to be tried again. */
+/* What a program is, and not what it happened to do when it was looked at. */
+static bool
+version_is_by_nature(enum renewal_cause cause)
+{
+	return cause == RENEWAL_CAUSE_NONE || cause == (enum renewal_cause)KEEPER_CAUSE_SHARED ||
+	       cause == (enum renewal_cause)KEEPER_CAUSE_LAYOUT ||
+	       cause == (enum renewal_cause)KEEPER_CAUSE_THREADS;
+}
+
+/* Whether it is to be tried again at once. */
 static bool
 version_tries_again(struct version *version)
 {
-	uint64_t now_ms = clock_mono_us() / 1000;
+	uint64_t now_ms = version_now_ms();
 
 	if (now_ms - version->unable_ms > VERSION_UNABLE_MS) {
 		version->unable_ms = now_ms;
 		version->n_unable = 0;
 	}
-	return ++version->n_unable < VERSION_UNABLE_MAX;
+	if (++version->n_unable < VERSION_UNABLE_MAX)
+		return true;
+	version->retry_ms = now_ms + VERSION_RETRY_MS;
+	return false;
 }
 
 void
@@ -73,9 +93,10 @@ version_mechanism_failed(
 	struct version *version, enum mechanism tried, enum renewal_cause cause, const char *why)
 {
 	if (version->mechanism != tried ||
-		(version_is_chance(cause) && version_tries_again(version)))
+		(!version_is_by_nature(cause) && version_tries_again(version)))
 		return;
 	version->mechanism = mechanism_after(version->language, tried);
+	version->n_unable = 0;
 	snprintf(version->mechanism_reason, sizeof(version->mechanism_reason), "%s: %.170s",
 		mechanism_word(tried), why);
 	log_info("version.mechanism", "org=%s function=%s version=%u mechanism=%s reason=%s",

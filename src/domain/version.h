@@ -28,10 +28,11 @@ struct version {
 	struct version_config config; /* owned */
 	enum mechanism mechanism;     /* that serves it now; NONE with isolation `instance` */
 	char mechanism_reason[192];   /* why it is not the best, or not the one wished; "" */
-	unsigned n_unable;            /* keepers that failed since unable_ms */
-	uint64_t unable_ms;
-	char *reason;    /* owned, "" unless FAILED */
-	char *build_log; /* owned, "" without */
+	unsigned n_unable;            /* keepers that failed, as by chance, since unable_ms */
+	uint64_t unable_ms;           /* monotonic */
+	uint64_t retry_ms;            /* when the best is tried again; 0 for never */
+	char *reason;                 /* owned, "" unless FAILED */
+	char *build_log;              /* owned, "" without */
 	uint64_t created_ms, ready_ms;
 	struct pool *pool;   /* owned: its instances and waiting calls */
 	struct build *build; /* borrowed: while it is made ready, else NULL */
@@ -51,9 +52,11 @@ void version_release(struct version *version) ON_LOOP;
 
 /* Once its language and its configuration stand: which mechanism serves it. */
 void version_choose_mechanism(struct version *version);
+/* The one for an instance that starts now. */
+enum mechanism version_mechanism(struct version *version);
 /* An instance that was started with `tried` could not be kept with it (instance_events.on_unable):
- * the next mechanism serves from now on, at once for what lies in the program, after some such
- * failures in a short time for what may be chance. */
+ * the next mechanism serves from now on, at once for what lies in the program; for what may be
+ * chance after some such failures in a short time, and not for ever. */
 void version_mechanism_failed(struct version *version, enum mechanism tried,
 	enum renewal_cause cause, const char *why) ON_LOOP;
 

@@ -109,7 +109,9 @@ exports.handler = async (event) => {
     for n in range(5):
         ids.append(org.call('late', {'n': n}).expect(200).call_id)
         time.sleep(0.02)
-    assert [org.logs_of(call_id) for call_id in ids] == [f'in {n}' for n in range(5)]
+    for n, call_id in enumerate(ids):
+        lines = org.logs_of(call_id).splitlines()
+        assert lines[0] == f'in {n}' and set(lines) <= {f'in {n}', f'late {n}'}, lines
 
 
 @pytest.mark.parametrize('runtime', COUNTERS)
@@ -140,8 +142,6 @@ def handler(event, context):
     org.call('work', small).expect(200)
     records = [org.record(org.call('work', event).expect(200).call_id) for event in (
         small, {'mib': 100, 'loops': 3000000}, small)]
-    if records[1]['memory_peak_bytes'] is None:
-        pytest.skip('this machine does not measure memory')
     assert records[1]['memory_peak_bytes'] > records[0]['memory_peak_bytes'] + (90 << 20)
     assert records[2]['memory_peak_bytes'] < records[1]['memory_peak_bytes'] - (80 << 20)
     assert records[1]['cpu_us'] > 4 * records[0]['cpu_us']

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "domain/version.h"
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "domain/function.h"
 
 struct reading {
 	struct domain domain;
@@ -262,6 +265,108 @@ a_copy_has_its_own_environment(void **state)
 	version_config_done(&copy);
 }
 
+/* ---- mechanism ---- */
+
+/* A version of a language on a machine that has a keeper and PAGEMAP_SCAN. */
+struct served {
+	struct org org;
+	struct function function;
+	struct version version;
+};
+
+/* The folder of mayfly's programs is found once. */
+static void
+programs_make(void)
+{
+	static char *folder;
+
+	if (folder) {
+		assert_int_equal(mkdir(folder, 0700), 0);
+		return;
+	}
+	folder = unit_folder();
+	setenv("MAYFLY_LIBEXEC", folder, 1);
+}
+
+static void
+served_done(struct served *served)
+{
+	path_remove(path_libexec(), NULL);
+}
+
+static void
+served_init(struct served *served, const struct language *language)
+{
+	const struct doctor_finding findings[] = {
+		{"rollback.soft_dirty", DOCTOR_MECHANISM, true, false, ""}};
+	OWN(mem) char *keeper = NULL;
+
+	programs_make();
+	keeper = path_join(path_libexec(), "mayfly-keeper");
+	assert_int_equal(path_write(keeper, STR("x"), 0700, NULL), 0);
+	mechanism_examine(findings, 1);
+	served->function.org = &served->org;
+	served->version.function = &served->function;
+	served->version.language = language;
+	served->version.config.mechanism = MECHANISM_AUTO;
+	version_choose_mechanism(&served->version);
+}
+
+#define SERVED(name) __attribute__((cleanup(served_done))) struct served name = {0}
+
+static const struct language python = {.name = "python3.11", .family = "python"};
+
+static void
+a_program_that_cannot_be_kept_is_served_by_the_next_mechanism(void **state)
+{
+	SERVED(one);
+
+	thread_on_loop();
+	served_init(&one, &python);
+	assert_int_equal(version_mechanism(&one.version), MECHANISM_ROLLBACK);
+	assert_string_equal(one.version.mechanism_reason, "");
+	version_mechanism_failed(&one.version, MECHANISM_ROLLBACK,
+		(enum renewal_cause)KEEPER_CAUSE_SHARED, "shared: a page");
+	assert_int_equal(version_mechanism(&one.version), MECHANISM_FORK);
+	assert_string_equal(one.version.mechanism_reason, "rollback: shared: a page");
+	version_mechanism_failed(&one.version, MECHANISM_ROLLBACK,
+		(enum renewal_cause)KEEPER_CAUSE_SHARED, "shared: another that began before");
+	assert_int_equal(version_mechanism(&one.version), MECHANISM_FORK);
+	version_mechanism_failed(&one.version, MECHANISM_FORK,
+		(enum renewal_cause)KEEPER_CAUSE_THREADS, "threads: 2");
+	assert_int_equal(version_mechanism(&one.version), MECHANISM_ONCE);
+}
+
+static void
+what_may_be_chance_is_tried_again(void **state)
+{
+	SERVED(one);
+
+	thread_on_loop();
+	served_init(&one, &python);
+	for (int i = 0; i < 2; i++)
+		version_mechanism_failed(&one.version, MECHANISM_ROLLBACK, RENEWAL_CAUSE_SILENT,
+			"mayfly-keeper did not answer in time");
+	assert_int_equal(version_mechanism(&one.version), MECHANISM_ROLLBACK);
+	version_mechanism_failed(&one.version, MECHANISM_ROLLBACK, RENEWAL_CAUSE_SILENT,
+		"mayfly-keeper did not answer in time");
+	assert_int_equal(version_mechanism(&one.version), MECHANISM_FORK);
+	one.version.retry_ms = 1;
+	assert_int_equal(version_mechanism(&one.version), MECHANISM_ROLLBACK);
+	assert_string_equal(one.version.mechanism_reason, "");
+}
+
+static void
+isolation_instance_has_no_mechanism(void **state)
+{
+	SERVED(one);
+
+	served_init(&one, &python);
+	one.version.config.isolation = VERSION_ISOLATION_INSTANCE;
+	version_choose_mechanism(&one.version);
+	assert_int_equal(version_mechanism(&one.version), MECHANISM_NONE);
+}
+
 UNIT_TESTS(it(a_configuration_is_read_whole),
 	it(what_is_not_said_stays_and_an_environment_replaces_the_one_before),
 	it(what_is_refused_names_its_field_and_changes_nothing),
@@ -269,4 +374,6 @@ UNIT_TESTS(it(a_configuration_is_read_whole),
 	it(isolation_is_of_the_call_and_of_the_instance_for_what_the_store_has_from_before),
 	it(what_is_written_is_read_again_as_it_was), it(a_variable_that_breaks_a_rule_is_refused),
 	it(an_environment_has_its_limits), it(json_gives_back_what_was_read_and_hides_values),
-	it(what_is_stored_is_cut_down_to_what_is_allowed), it(a_copy_has_its_own_environment))
+	it(what_is_stored_is_cut_down_to_what_is_allowed), it(a_copy_has_its_own_environment),
+	it(a_program_that_cannot_be_kept_is_served_by_the_next_mechanism),
+	it(what_may_be_chance_is_tried_again), it(isolation_instance_has_no_mechanism))
