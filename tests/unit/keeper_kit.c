@@ -165,6 +165,35 @@ kit_renew(struct keeper_kit *kit)
 	return kit_ask(kit, KEEPER_RENEW, 0);
 }
 
+void
+kit_keep_well(struct keeper_kit *kit, enum keeper_mechanism mechanism)
+{
+	struct keeper_reply reply = kit_keep(kit, mechanism);
+
+	assert_string_equal(reply.text, "");
+	assert_int_equal(reply.event, KEEPER_KEPT);
+	assert_int_equal(reply.cause, KEEPER_CAUSE_NONE);
+}
+
+struct keeper_reply
+kit_renew_well(struct keeper_kit *kit)
+{
+	struct keeper_reply reply = kit_renew(kit);
+
+	if (reply.event != KEEPER_RENEWED)
+		fail_msg("spoilt after %s: %s", kit->last_call, reply.text);
+	assert_int_equal(reply.cause, KEEPER_CAUSE_NONE);
+	return reply;
+}
+
+void
+kit_call_well(struct keeper_kit *kit, const char *line, char ret[static KIT_ANSWER_MAX])
+{
+	kit->last_call = line;
+	if (kit_call(kit, line, ret, KIT_ANSWER_MAX) == 0)
+		fail_msg("no answer to %s", line);
+}
+
 int
 kit_await_end(struct keeper_kit *kit)
 {

@@ -13,10 +13,13 @@
 
 #include "keeper/keeper.h"
 
+#define KIT_ANSWER_MAX 4096
+
 struct keeper_kit {
 	pid_t init, keeper;
-	int channel;   /* owned: to the program */
-	int keeper_fd; /* owned: to the keeper */
+	int channel;           /* owned: to the program */
+	int keeper_fd;         /* owned: to the keeper */
+	const char *last_call; /* borrowed */
 };
 
 void kit_start(struct keeper_kit *kit, const char *const *argv);
@@ -27,6 +30,11 @@ size_t kit_call(struct keeper_kit *kit, const char *line, char *ret, size_t size
 
 struct keeper_reply kit_keep(struct keeper_kit *kit, enum keeper_mechanism mechanism);
 struct keeper_reply kit_renew(struct keeper_kit *kit);
+
+/* The same, which must do well. */
+void kit_call_well(struct keeper_kit *kit, const char *line, char ret[static KIT_ANSWER_MAX]);
+void kit_keep_well(struct keeper_kit *kit, enum keeper_mechanism mechanism);
+struct keeper_reply kit_renew_well(struct keeper_kit *kit);
 
 /* How the process that plays mayfly-init saw the program end: its wait status. */
 int kit_await_end(struct keeper_kit *kit);
