@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -154,6 +155,81 @@ def test_a_function_knows_its_isolation(org):
     assert org.call('knows').json() == 'call'
     org.deploy('knows', source, isolation='instance')
     assert org.call('knows').json() == 'instance'
+
+
+# ---- isolation instance, several calls at once ----
+
+# Each waits until all eight are there, so that one at a time would never end.
+TOGETHER = {
+    'node': '''
+const { setTimeout: later } = require('timers/promises');
+const fs = require('fs');
+let inside = 0, open;
+const all = new Promise((resolve) => { open = resolve; });
+exports.handler = async (event) => {
+  console.log('first', event.n);
+  if (++inside === 8) open();
+  await all;
+  console.error('second', event.n);
+  await Promise.all([later(event.n * 2), new Promise((done) => fs.stat('/', () => {
+    console.log('third', event.n);
+    done();
+  }))]);
+  process.stdout.write(`fourth ${event.n}\\n`);
+  return event.n;
+};
+''',
+    'python': '''
+import sys, threading, time
+barrier = threading.Barrier(8)
+def handler(event, context):
+    print("first", event["n"])
+    barrier.wait(30)
+    print("second", event["n"], file=sys.stderr)
+    time.sleep(event["n"] / 500)
+    print("third", event["n"])
+    sys.stdout.write(f"fourth {event['n']}\\n")
+    return event["n"]
+''',
+    'python async': '''
+import asyncio, sys
+inside = 0
+async def speak(event):
+    await asyncio.sleep(event["n"] / 500)
+    print("third", event["n"])
+async def handler(event, context):
+    global inside
+    print("first", event["n"])
+    inside += 1
+    while inside < 8:
+        await asyncio.sleep(0.001)
+    print("second", event["n"], file=sys.stderr)
+    await asyncio.create_task(speak(event))
+    sys.stdout.write(f"fourth {event['n']}\\n")
+    return event["n"]
+''',
+}
+
+
+@pytest.mark.parametrize('kind', TOGETHER)
+def test_calls_that_share_an_instance_run_at_once_and_have_logs_of_their_own(daemon, org, kind):
+    org.deploy('together', TOGETHER[kind], kind.split()[0], isolation='instance', concurrency=8,
+               max_instances=1)
+    answers = {}
+
+    def call(n):
+        client = daemon.client(org.client.token)
+        answers[n] = client.post(f'{org.path}/functions/together/calls', {'n': n})
+    callers = [threading.Thread(target=call, args=(n,)) for n in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    for n, answer in answers.items():
+        assert answer.expect(200).json() == n
+        assert sorted(org.logs_of(answer.call_id).splitlines()) == [
+            f'first {n}', f'fourth {n}', f'second {n}', f'third {n}']
+    assert shown(org, 'together')['renewals'] == {'renewed': 0, 'discarded': {}}
 
 
 # ---- what is refused ----
