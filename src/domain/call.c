@@ -360,6 +360,7 @@ call_done(struct call *call, const struct err *reason, struct str trace)
 	}
 	call_write_figures(call, reason, &figures);
 	call_tell(call, reason, trace, &figures);
+	call->place.cpu_us = call->run.measure.cpu_us;
 	pool_give_back(&call->place);
 	call_log_end(&call->log, call_on_line, call);
 	if (trace.len > 0)

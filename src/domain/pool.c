@@ -306,6 +306,7 @@ pool_begin_renewal(struct pool_instance *member, uint64_t now_us)
 		return;
 	}
 	member->is_renewing = true;
+	member->over_us = now_us;
 	pool_set_busy(member);
 }
 
@@ -319,6 +320,7 @@ pool_leave_instance(struct pool_place *place)
 	place->instance = NULL;
 	pool->n_running--;
 	member->n_calls--;
+	pool_learn_call(pool, now_us - place->since_us, place->cpu_us);
 	if (member->is_ending)
 		return;
 	if (instance_state(member->instance) == INSTANCE_RENEWING) {

@@ -13,6 +13,9 @@
  * them, up to the function's max_instances. Instances end after idle_ms without a call, but for
  * the min_instances of the active version, which are there from when it serves.
  *
+ * Calls that mostly compute do not become faster by more instances than two for each processor:
+ * beyond these the patience is POOL_PATIENCE_BUSY_MS.
+ *
  * With isolation `call` an instance that is brought back after a call has no room until it is: a
  * call and its renewal occupy one. Where more than one call in eight meets no room, a few more are
  * started. One that is used up is replaced at once; where each call uses one up, as many are
@@ -36,7 +39,8 @@ struct domain;
 struct pool;
 struct version;
 
-enum { POOL_PATIENCE_MS = 10, POOL_BACKOFF_MIN_MS = 100, POOL_BACKOFF_MAX_MS = 30000 };
+enum { POOL_PATIENCE_MS = 10, POOL_PATIENCE_BUSY_MS = 100 };
+enum { POOL_BACKOFF_MIN_MS = 100, POOL_BACKOFF_MAX_MS = 30000 };
 
 /* Once per domain, before the first pool. */
 void pool_setup(struct domain *domain);
@@ -69,6 +73,7 @@ void pool_room_freed(struct domain *domain) ON_LOOP;
 struct pool_place {
 	/* set by the caller */
 	size_t body_len; /* counted in domain.queue_bytes while it waits */
+	uint64_t cpu_us; /* that the call has used, before it is given back; 0 if not known */
 	void (*on_placed)(struct pool_place *place);
 	void (*on_refused)(struct pool_place *place, const struct err *reason);
 	/* for the caller to read */

@@ -26,6 +26,7 @@ struct pool_instance {
 	struct list slot_link;     /* in pool_shares.starting while it holds a slot */
 	uint64_t started_us, ready_us, idle_since_us;
 	uint64_t busy_since_us; /* when its last call was placed */
+	uint64_t over_us;       /* when that one was over */
 	unsigned n_calls;
 	bool was_ready, is_ending;
 	bool is_renewing; /* it has ended a call and is brought back */
@@ -59,6 +60,11 @@ struct pool {
 
 	uint64_t scaled_us;    /* when instances were last added for what waits */
 	uint64_t service_us;   /* mean time of a call, renewal included; 0 before the first */
+	uint64_t renewal_us;   /* mean of that part of it */
+	uint64_t cpu_us;       /* mean of the CPU time of a call */
+	uint64_t quick_us;     /* the quickest of the last calls, without its renewal */
+	uint64_t quick_now_us; /* of those since then, n_timed */
+	unsigned n_timed;
 	uint64_t start_us;     /* mean time from a start to READY; 0 before the first */
 	uint64_t spent_us;     /* when an instance was last used up; 0 for never */
 	uint64_t spent_gap_us; /* mean time between two of these */
@@ -92,6 +98,8 @@ uint64_t pool_expected_wait_us(const struct pool *pool);
 unsigned pool_n_kept(const struct pool *pool); /* by min_instances */
 void pool_learn_late(struct pool *pool, bool is_late);
 void pool_learn_service(struct pool *pool, uint64_t us);
+void pool_learn_renewal(struct pool *pool, uint64_t us);
+void pool_learn_call(struct pool *pool, uint64_t us, uint64_t cpu_us);
 void pool_learn_start(struct pool *pool, uint64_t us);
 void pool_learn_spent(struct pool *pool, uint64_t now_us);
 

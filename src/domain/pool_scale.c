@@ -6,13 +6,14 @@
 #include "base/clock.h"
 #include "domain/pool_inside.h"
 
-#define POOL_PATIENCE_US (POOL_PATIENCE_MS * 1000ull)
+#define PATIENCE_US      (POOL_PATIENCE_MS * 1000ull)
+#define PATIENCE_BUSY_US (POOL_PATIENCE_BUSY_MS * 1000ull)
 #define OFTEN_US         2000000 /* used up at shorter intervals, spares are kept beside the rest */
 #define GAP_MOST_US      60000000 /* what was longer ago says nothing about the next */
 #define LATE_WHOLE       65536u
 #define LATE_MUCH        (LATE_WHOLE / 8)
 
-enum { PAST = 7, LATE_PAST = 15, REWOUND_PER_CPU = 2, SPARES_MOST = 4096 };
+enum { PAST = 7, LATE_PAST = 15, QUICK_OF = 64, ENOUGH_PER_CPU = 2, SPARES_MOST = 4096 };
 
 bool
 pool_is_in_backoff(const struct pool *pool, uint64_t now_us)
@@ -38,6 +39,27 @@ void
 pool_learn_service(struct pool *pool, uint64_t us)
 {
 	pool->service_us = scale_mean(pool->service_us, us);
+}
+
+void
+pool_learn_renewal(struct pool *pool, uint64_t us)
+{
+	pool->renewal_us = scale_mean(pool->renewal_us, us);
+}
+
+/* The quickest of some tells what a call takes when it does not wait for a processor. */
+void
+pool_learn_call(struct pool *pool, uint64_t us, uint64_t cpu_us)
+{
+	pool->cpu_us = scale_mean(pool->cpu_us, cpu_us);
+	if (pool->n_timed == 0 || us < pool->quick_now_us)
+		pool->quick_now_us = us;
+	if (pool->quick_us == 0 || us < pool->quick_us)
+		pool->quick_us = us;
+	if (++pool->n_timed < QUICK_OF)
+		return;
+	pool->quick_us = pool->quick_now_us;
+	pool->n_timed = 0;
 }
 
 void
@@ -129,17 +151,35 @@ scale_n_floor(const struct pool *pool, uint64_t now_us)
 
 /* ---- what waits ---- */
 
+static bool
+scale_is_enough_for_cpus(const struct pool *pool)
+{
+	return pool_n(pool) >= ENOUGH_PER_CPU * pool->domain->shares.n_cpus;
+}
+
+/* Where calls spend most of their time on a processor, more instances take it from each other. */
+static uint64_t
+scale_patience_us(const struct pool *pool)
+{
+	bool is_computing =
+		pool->version->config.concurrency == 1 &&
+		2 * (pool->cpu_us + pool->renewal_us) >= pool->quick_us + pool->renewal_us;
+
+	return is_computing && scale_is_enough_for_cpus(pool) ? PATIENCE_BUSY_US : PATIENCE_US;
+}
+
 /* Whether those that are there need too long for what waits. While the first boots, the time that
  * a call has waited says nothing about it. */
 static bool
 scale_is_too_slow(const struct pool *pool, uint64_t now_us)
 {
 	const struct pool_place *oldest = list_first(&pool->waiting, struct pool_place, link);
-	bool is_late = oldest && now_us - oldest->since_us >= POOL_PATIENCE_US;
+	uint64_t patience_us = scale_patience_us(pool);
+	bool is_late = oldest && now_us - oldest->since_us >= patience_us;
 
 	if (pool->service_us == 0)
 		return is_late;
-	return pool_expected_wait_us(pool) > POOL_PATIENCE_US || (is_late && pool->n_starting == 0);
+	return pool_expected_wait_us(pool) > patience_us || (is_late && pool->n_starting == 0);
 }
 
 /* Calls that often meet an instance that is being brought back are better off with a second. */
@@ -147,10 +187,10 @@ static bool
 scale_is_often_late(const struct pool *pool)
 {
 	return pool->is_rewound && pool->n_starting == 0 && pool->late_share > LATE_MUCH &&
-	       pool_n(pool) < REWOUND_PER_CPU * pool->domain->shares.n_cpus;
+	       !scale_is_enough_for_cpus(pool);
 }
 
-/* Each wait of POOL_PATIENCE_MS at most doubles them. */
+/* Each wait of PATIENCE_US at most doubles them. */
 static unsigned
 scale_n_demanded(const struct pool *pool, uint64_t now_us)
 {
@@ -162,7 +202,7 @@ scale_n_demanded(const struct pool *pool, uint64_t now_us)
 		return pool->n_waiting > pool->n_starting ? pool->n_waiting - pool->n_starting : 0;
 	if (n == 0)
 		return pool_is_urgent(pool);
-	if (now_us - pool->scaled_us < POOL_PATIENCE_US ||
+	if (now_us - pool->scaled_us < PATIENCE_US ||
 		pool->n_starting * concurrency >= pool->n_waiting)
 		return 0;
 	if (!scale_is_too_slow(pool, now_us))
@@ -200,7 +240,7 @@ scale_arm(struct pool *pool, uint64_t now_us)
 	if (pool->n_due > 0)
 		pool_arm(pool, now_us + POOL_LOOK_MS * 1000ull, now_us);
 	else if (pool->n_waiting > 0 && pool_n(pool) < pool->version->config.max_instances)
-		pool_arm(pool, now_us + POOL_PATIENCE_US, now_us);
+		pool_arm(pool, now_us + PATIENCE_US, now_us);
 }
 
 void

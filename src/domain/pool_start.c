@@ -236,6 +236,7 @@ pool_on_room(struct instance *instance, void *arg)
 		return;
 	member->is_renewing = false;
 	pool_learn_service(member->pool, now_us - member->busy_since_us);
+	pool_learn_renewal(member->pool, now_us - member->over_us);
 	pool_room_again(member, now_us);
 }
 

@@ -274,22 +274,24 @@ every_one_of_a_burst_on_one_function_is_answered(void **state)
 	assert_in_range(kit_stats(kit->version).n_started, 1, 4);
 }
 
-/* Ten callers, each of whom calls again when it has its answer, of calls that take 5 ms. */
-static void
-a_steady_load_has_a_steady_number_of_instances(void **state)
+/* Ten callers, each of whom calls again when it has its answer, of calls that take 5 ms; gives how
+ * many instances were started. */
+static uint64_t
+load_steadily(struct kit *kit, unsigned n_rounds, uint64_t cpu_us)
 {
-	OWN(kit) struct kit *kit = kit_new();
 	struct spot spots[10];
-	uint64_t n_started = 0;
+	uint64_t n_started;
 
 	kit->version->config.max_instances = 16;
 	kit->spawner->behaviour = FAKE_HOLDS;
 	for (int i = 0; i < 10; i++)
 		spot_put(kit->version, &spots[i], 0);
-	for (int round = 0; round < 200; round++) {
+	for (unsigned round = 0; round < n_rounds; round++) {
 		struct sandbox *sandbox;
 
 		kit_wait_ms(kit, 5);
+		for (int i = 0; i < 10; i++)
+			spots[i].place.cpu_us = cpu_us;
 		list_each (&kit->spawner->all, sandbox, link) {
 			if (!sandbox->held_call)
 				continue;
@@ -300,14 +302,30 @@ a_steady_load_has_a_steady_number_of_instances(void **state)
 		for (int i = 0; i < 10; i++)
 			if (spots[i].is_over)
 				spot_put(kit->version, &spots[i], 0);
-		if (round == 100)
-			n_started = kit_stats(kit->version).n_started;
 	}
-	assert_in_range(n_started, 2, 10);
-	assert_int_equal(kit_stats(kit->version).n_started, n_started);
-	assert_int_equal(kit->domain.n_instances, n_started);
+	n_started = kit_stats(kit->version).n_started;
 	for (int i = 9; i >= 0; i--)
 		spot_abandon(&spots[i]);
+	return n_started;
+}
+
+static void
+a_steady_load_has_a_steady_number_of_instances(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	OWN(kit) struct kit *longer = kit_new();
+
+	assert_in_range(load_steadily(kit, 100, 0), 2, 10);
+	assert_in_range(load_steadily(longer, 300, 0), 2, 10);
+}
+
+static void
+calls_that_compute_do_not_get_more_instances_than_processors_can_serve(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+
+	kit->domain.shares.n_cpus = 1;
+	assert_int_equal(load_steadily(kit, 100, 5000), 2);
 }
 
 /* ---- what is told ---- */
@@ -368,5 +386,6 @@ UNIT_TESTS(it(min_instances_are_there_before_the_first_call),
 	it(what_was_lost_once_is_not_replaced_for_nobody),
 	it(every_one_of_a_burst_on_one_function_is_answered),
 	it(a_steady_load_has_a_steady_number_of_instances),
+	it(calls_that_compute_do_not_get_more_instances_than_processors_can_serve),
 	it(boots_that_fail_together_hold_back_as_one),
 	it(a_call_that_waited_too_long_hears_for_what))
