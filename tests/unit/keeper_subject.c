@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keeper_subject - a program to be kept: one request per line on descriptor 3, a deed and then a
+ * line that tells its whole state. When every deed was undone that line is always the same.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHANNEL 3
+#define PAGE    4096
+#define KEPT    (64 * PAGE)
+
+/* A mapping of its own from the beginning, and part of one. */
+static const char constant[PAGE] __attribute__((aligned(PAGE))) = "written once";
+static const char other[3 * PAGE] __attribute__((aligned(PAGE))) = "never written";
+static int counter;
+static uint8_t *kept, *sparse; /* mapped when it starts: full, and with one page touched */
+static unsigned vector;        /* what a register held while it waited */
+
+static void *
+sleep_for_ever(void *state)
+{
+	for (;;)
+		pause();
+	return state;
+}
+
+static void
+start_threads(int n)
+{
+	pthread_t thread;
+
+	for (int i = 0; i < n; i++) {
+		if (pthread_create(&thread, NULL, sleep_for_ever, NULL) != 0)
+			abort();
+	}
+}
+
+/* The instruction that waits, with a register around it that only the call knows. */
+static long
+receive(char *ret, size_t size)
+{
+	long n;
+
+#if defined(__x86_64__)
+	register long flags __asm__("r10") = 0;
+	register long address __asm__("r8") = 0, length __asm__("r9") = 0;
+
+	__asm__ volatile("movd %[counter], %%xmm15\n"
+			 "syscall\n"
+			 "movd %%xmm15, %[vector]\n"
+			 : "=a"(n), [vector] "=r"(vector)
+			 : "0"(SYS_recvfrom), "D"(CHANNEL), "S"(ret), "d"(size), "r"(flags),
+			 "r"(address), "r"(length), [counter] "r"(counter)
+			 : "rcx", "r11", "memory", "xmm15");
+#else
+	vector = 0;
+	n = read(CHANNEL, ret, size);
+#endif
+	return n;
+}
+
+/* ---- deeds ---- */
+
+static void
+write_constant(const char *where, const char *text)
+{
+	char *page = (char *)(uintptr_t)where;
+
+	mprotect(page, PAGE, PROT_READ | PROT_WRITE);
+	memcpy(page, text, strlen(text) + 1);
+	mprotect(page, PAGE, PROT_READ);
+}
+
+static void
+write_through_file(const void *at, const void *bytes, size_t n)
+{
+	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || pwrite(fd, bytes, n, (off_t)(uintptr_t)at) != (ssize_t)n)
+		abort();
+	close(fd);
+}
+
+/* The one page of code that is nobody's. */
+static void
+change_keepers_code(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512], rights[8], name[256];
+	unsigned long start, end, inode;
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		name[0] = '\0';
+		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu %255s", &start, &end, rights, &inode,
+			    name) >= 4 &&
+			strcmp(rights, "r-xp") == 0 && inode == 0 && name[0] == '\0')
+			write_through_file((void *)start, "\x90", 1);
+	}
+}
+
+static void
+recurse(int depth)
+{
+	volatile char room[PAGE];
+
+	room[0] = (char)depth;
+	if (depth > 0)
+		recurse(depth - 1);
+	room[1] = room[0];
+}
+
+static void
+deed_thread(void)
+{
+	start_threads(3);
+}
+
+static void
+deed_map(void)
+{
+	size_t size = 300 * PAGE;
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(at, 1, size);
+}
+
+static void
+deed_unmap(void)
+{
+	munmap(kept + 5 * PAGE, 10 * PAGE);
+}
+
+static void
+deed_unmap_all(void)
+{
+	munmap(kept, KEPT);
+}
+
+/* Looks the same afterwards. */
+static void
+deed_map_anew(void)
+{
+	deed_unmap_all();
+	mmap(kept, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	memset(kept, 0x55, KEPT);
+}
+
+static void
+deed_give_back(void)
+{
+	madvise(kept + PAGE, 20 * PAGE, MADV_DONTNEED);
+}
+
+static void
+deed_move(void)
+{
+	if (mremap(kept, KEPT, KEPT, MREMAP_MAYMOVE | MREMAP_FIXED, sparse) != sparse)
+		abort();
+}
+
+static void
+deed_protect(void)
+{
+	memset(kept, 7, KEPT);
+	mprotect(kept + 3 * PAGE, 9 * PAGE, PROT_NONE);
+	mprotect(kept + 20 * PAGE, 3 * PAGE, PROT_READ | PROT_EXEC);
+}
+
+static void
+deed_fill(void)
+{
+	memset(kept, 9, KEPT);
+	memset(sparse, 9, KEPT);
+}
+
+static void
+deed_constant(void)
+{
+	write_constant(constant, "written");
+}
+
+static void
+deed_constant_file(void)
+{
+	write_through_file(constant, "through the file", 17);
+}
+
+static void
+deed_split(void)
+{
+	write_constant(other + PAGE, "written");
+}
+
+static void
+deed_code(void)
+{
+	write_through_file((const uint8_t *)(uintptr_t)recurse, "\x90", 1);
+}
+
+static void
+deed_brk(void)
+{
+	memset(sbrk(50 * PAGE + 123), 1, 50 * PAGE);
+}
+
+static void
+deed_brk_down(void)
+{
+	sbrk(-PAGE);
+}
+
+static void
+deed_allocate(void)
+{
+	memset(malloc(50u << 20), 1, 50u << 20);
+}
+
+static void
+deed_stack(void)
+{
+	recurse(300);
+}
+
+static void
+deed_mask(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+}
+
+static void
+deed_name(void)
+{
+	prctl(PR_SET_NAME, "other");
+}
+
+static void
+deed_fork(void)
+{
+	if (fork() == 0)
+		sleep_for_ever(NULL);
+}
+
+static void
+deed_exec(void)
+{
+	execl("/bin/sh", "sh", "-c", "echo done >&3; exec sleep 1000", NULL);
+}
+
+static void
+deed_exit(void)
+{
+	_exit(7);
+}
+
+static void
+deed_crash(void)
+{
+	raise(SIGSEGV);
+}
+
+static void
+do_deed(const char *name)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} deeds[] = {
+		{"thread", deed_thread},
+		{"map", deed_map},
+		{"unmap", deed_unmap},
+		{"unmap_all", deed_unmap_all},
+		{"map_anew", deed_map_anew},
+		{"give_back", deed_give_back},
+		{"move", deed_move},
+		{"protect", deed_protect},
+		{"fill", deed_fill},
+		{"constant", deed_constant},
+		{"constant_file", deed_constant_file},
+		{"split", deed_split},
+		{"code", deed_code},
+		{"brk", deed_brk},
+		{"brk_down", deed_brk_down},
+		{"allocate", deed_allocate},
+		{"stack", deed_stack},
+		{"mask", deed_mask},
+		{"name", deed_name},
+		{"fork", deed_fork},
+		{"exec", deed_exec},
+		{"keeper", change_keepers_code},
+		{"exit", deed_exit},
+		{"crash", deed_crash},
+	};
+
+	for (size_t i = 0; i < sizeof(deeds) / sizeof(*deeds); i++) {
+		if (strcmp(deeds[i].name, name) == 0) {
+			deeds[i].run();
+			return;
+		}
+	}
+	abort();
+}
+
+/* ---- state ---- */
+
+static unsigned
+sum_of(const uint8_t *bytes, size_t n)
+{
+	unsigned sum = 5381;
+
+	for (size_t i = 0; i < n; i++)
+		sum = sum * 33 + bytes[i];
+	return sum;
+}
+
+static unsigned
+sum_of_file(const char *path, unsigned *ret_lines)
+{
+	static char text[262144];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n;
+
+	while (fd >= 0 && (n = read(fd, text + len, sizeof(text) - len)) > 0)
+		len += (size_t)n;
+	close(fd);
+	*ret_lines = 0;
+	for (size_t i = 0; i < len; i++)
+		*ret_lines += text[i] == '\n';
+	return sum_of((uint8_t *)text, len);
+}
+
+static int
+tell_state(char *ret, size_t size)
+{
+	unsigned n_maps, n_ignored, maps = sum_of_file("/proc/self/maps", &n_maps);
+	unsigned name = sum_of_file("/proc/self/comm", &n_ignored);
+	sigset_t mask;
+
+	sigprocmask(SIG_BLOCK, NULL, &mask);
+	return snprintf(ret, size,
+		"counter=%d vector=%u maps=%u/%x kept=%x sparse=%x constant=%x code=%x brk=%p "
+		"mask=%lx name=%x\n",
+		counter, vector, n_maps, maps, sum_of(kept, KEPT), sum_of(sparse, KEPT),
+		sum_of((const uint8_t *)constant, PAGE),
+		sum_of((const uint8_t *)(uintptr_t)recurse, 64), sbrk(0), *(unsigned long *)&mask,
+		name);
+}
+
+int
+main(int argc, char **argv)
+{
+	static char request[4096], answer[4096];
+	long n;
+
+	kept = mmap(NULL, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; i < KEPT; i++)
+		kept[i] = (uint8_t)(i * 7 + i / 256);
+	sparse = mmap(NULL, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	sparse[17 * PAGE] = 1;
+	write_constant(constant, "before the snapshot");
+	if (argc > 1)
+		start_threads(atoi(argv[1]));
+	tell_state(answer, sizeof(answer));
+	while ((n = receive(request, sizeof(request) - 1)) > 0) {
+		request[n] = '\0';
+		request[strcspn(request, "\n")] = '\0';
+		if (strcmp(request, "state") != 0)
+			do_deed(request);
+		counter++;
+		if (strcmp(request, "state") == 0)
+			n = tell_state(answer, sizeof(answer));
+		else
+			n = snprintf(answer, sizeof(answer), "done %d\n", counter);
+		if (write(CHANNEL, answer, (size_t)n) != n)
+			return 1;
+	}
+	return 0;
+}
