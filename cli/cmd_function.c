@@ -116,6 +116,8 @@ print_renewals(const json_t *renewals)
 	printf("renewals\n  %-16s %s\n", "renewed", cli_text(renewals, "renewed"));
 	json_object_foreach (discarded, cause, value)
 		printf("  %-16s %s (%s)\n", "discarded", cli_text(discarded, cause), cause);
+	if (*cli_text(renewals, "last_spoilt"))
+		printf("  %-16s %s\n", "last spoilt", cli_text(renewals, "last_spoilt"));
 }
 
 static void

@@ -24,8 +24,8 @@ api_function_renewals(const struct renewal_tally *tally)
 		if (tally->n_discarded[i])
 			json_object_set_new(discarded, renewal_cause_word((enum renewal_cause)i),
 				json_integer((json_int_t)tally->n_discarded[i]));
-	return json_pack(
-		"{s:I, s:o}", "renewed", (json_int_t)tally->n_renewed, "discarded", discarded);
+	return json_pack("{s:I, s:o, s:s}", "renewed", (json_int_t)tally->n_renewed, "discarded",
+		discarded, "last_spoilt", tally->last_spoilt);
 }
 
 static json_t *

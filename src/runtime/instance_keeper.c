@@ -17,15 +17,21 @@ enum {
 
 /* ---- the end of an instance that is not fit for another call ---- */
 
-void
-instance_discard(struct instance *instance, enum renewal_cause cause)
+static void ON_LOOP
+instance_keeper_discard(struct instance *instance, enum renewal_cause cause, const char *why)
 {
 	if (instance->state == INSTANCE_GONE || instance->was_asked || instance->reason.code < 0)
 		return;
 	if (!instance->is_counted)
-		renewal_count_discard(instance->tally, cause);
+		renewal_count_discard(instance->tally, cause, why);
 	instance->is_counted = true;
 	instance_stop(instance);
+}
+
+void
+instance_discard(struct instance *instance, enum renewal_cause cause)
+{
+	instance_keeper_discard(instance, cause, "");
 }
 
 /* Ends by itself, with its own reason: counted all the same. */
@@ -38,7 +44,8 @@ instance_keeper_on_gone(struct instance *instance)
 		(!had_call && instance->n_served == 0))
 		return;
 	instance->is_counted = true;
-	renewal_count_discard(instance->tally, had_call ? RENEWAL_CAUSE_CALL : RENEWAL_CAUSE_GONE);
+	renewal_count_discard(
+		instance->tally, had_call ? RENEWAL_CAUSE_CALL : RENEWAL_CAUSE_GONE, "");
 }
 
 static void ON_LOOP
@@ -260,7 +267,8 @@ instance_keeper_is_expected(const struct instance *instance, const struct keeper
 
 	if (reply->magic != KEEPER_MAGIC || reply->cause >= KEEPER_CAUSES ||
 		is_fine != (reply->cause == KEEPER_CAUSE_NONE) ||
-		!memchr(reply->text, '\0', sizeof(reply->text)))
+		!memchr(reply->text, '\0', sizeof(reply->text)) ||
+		!str_is_utf8(str_of(reply->text)))
 		return false;
 	if (instance->keeper_wait == INSTANCE_KEEPER_KEEPS)
 		return reply->event == KEEPER_KEPT || reply->event == KEEPER_UNABLE;
@@ -293,7 +301,7 @@ instance_keeper_on_readable(struct loop_watch *watch, int events, void *arg)
 	else if (reply.event == KEEPER_RENEWED)
 		instance_keeper_on_renewed(instance);
 	else
-		instance_discard(instance, (enum renewal_cause)reply.cause);
+		instance_keeper_discard(instance, (enum renewal_cause)reply.cause, reply.text);
 }
 
 int

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/renewal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -66,10 +67,13 @@ renewal_count(struct renewal_tally *tally, uint64_t us)
 }
 
 void
-renewal_count_discard(struct renewal_tally *tally, enum renewal_cause cause)
+renewal_count_discard(struct renewal_tally *tally, enum renewal_cause cause, const char *why)
 {
-	for (; tally && cause < RENEWAL_CAUSES; tally = tally->above)
+	for (; tally && cause < RENEWAL_CAUSES; tally = tally->above) {
 		tally->n_discarded[cause]++;
+		if (*why)
+			snprintf(tally->last_spoilt, sizeof(tally->last_spoilt), "%s", why);
+	}
 }
 
 uint64_t

@@ -39,6 +39,7 @@ struct renewal_tally {
 	uint64_t n_renewed, renewed_us;
 	uint64_t buckets[RENEWAL_BUCKETS]; /* by time, each with those below it */
 	uint64_t n_discarded[RENEWAL_CAUSES];
+	char last_spoilt[sizeof(((struct keeper_reply *)0)->text)]; /* what the keeper said; "" */
 };
 
 /* Held by the caller; `above` may be NULL. */
@@ -48,7 +49,8 @@ void renewal_tally_release(struct renewal_tally *tally);               /* NULL i
 
 /* `tally` may be NULL. */
 void renewal_count(struct renewal_tally *tally, uint64_t us);
-void renewal_count_discard(struct renewal_tally *tally, enum renewal_cause cause);
+/* `why` is the keeper's word on it, "" where it has none. */
+void renewal_count_discard(struct renewal_tally *tally, enum renewal_cause cause, const char *why);
 uint64_t renewal_n_discarded(const struct renewal_tally *tally); /* of all causes */
 
 #endif

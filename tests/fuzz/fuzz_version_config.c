@@ -12,6 +12,9 @@ check_rules(const struct domain *domain, const struct version_config *config)
 {
 	must(config->concurrency >= 1 && config->concurrency <= domain->config.max_concurrency);
 	must(config->max_instances >= 1 && config->max_instances <= domain->config.max_instances);
+	must(config->min_instances <= config->max_instances);
+	must(config->isolation == VERSION_ISOLATION_INSTANCE || config->concurrency == 1);
+	must(config->isolation == VERSION_ISOLATION_CALL || config->mechanism == MECHANISM_AUTO);
 	must(config->n_environment <= 100);
 	for (size_t i = 0; i < LIMITS_N; i++) {
 		const struct limits_rule *rule = &limits_table[i];

@@ -15,6 +15,8 @@ COUNTERS = {
     'python': 'n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n\n',
 }
 
+UNUSED = {'renewed': 0, 'discarded': {}, 'last_spoilt': ''}
+
 
 def counts(org, name, times=5):
     return [org.call(name).expect(200).json() for _ in range(times)]
@@ -51,7 +53,7 @@ def test_isolation_instance_keeps_what_a_call_leaves(org, runtime):
     function = org.deploy('counter', COUNTERS[runtime], runtime, isolation='instance')
     assert (function['isolation'], function['mechanism_in_use']) == ('instance', None)
     assert counts(org, 'counter') == [1, 2, 3, 4, 5]
-    assert shown(org, 'counter')['renewals'] == {'renewed': 0, 'discarded': {}}
+    assert shown(org, 'counter')['renewals'] == UNUSED
 
 
 @pytest.mark.parametrize('mechanism', ['rollback', 'fork', 'once'])
@@ -69,10 +71,8 @@ def test_each_mechanism_serves_where_it_is_offered(daemon, org, runtime, mechani
     assert function['mechanism_reason'] == ''
 
     def is_counted():
-        renewals = shown(org, 'counter')['renewals']
-        if mechanism == 'once':
-            return renewals == {'renewed': 0, 'discarded': {'once': 5}}
-        return renewals == {'renewed': 5, 'discarded': {}}
+        wanted = {'discarded': {'once': 5}} if mechanism == 'once' else {'renewed': 5}
+        return shown(org, 'counter')['renewals'] == {**UNUSED, **wanted}
     mayfly.wait_until(is_counted, 'all calls to be counted')
     labels = f'org="{org.name}",function="counter"'
     figures = daemon.metrics()
@@ -229,7 +229,7 @@ def test_calls_that_share_an_instance_run_at_once_and_have_logs_of_their_own(dae
         assert answer.expect(200).json() == n
         assert sorted(org.logs_of(answer.call_id).splitlines()) == [
             f'first {n}', f'fourth {n}', f'second {n}', f'third {n}']
-    assert shown(org, 'together')['renewals'] == {'renewed': 0, 'discarded': {}}
+    assert shown(org, 'together')['renewals'] == UNUSED
 
 
 # ---- what is refused ----

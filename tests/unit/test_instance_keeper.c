@@ -318,6 +318,7 @@ what_is_spoilt_is_discarded_and_nobody_is_to_blame(void **state)
 	assert_int_equal(kept.kit->n_rooms, 0);
 	assert_int_equal(instance_state(kept.kit->instance), INSTANCE_ENDING);
 	expect_discard(&kept, (enum renewal_cause)KEEPER_CAUSE_TIMERS);
+	assert_string_equal(kept.tally->last_spoilt, "played");
 }
 
 static void

@@ -13,12 +13,15 @@ what_is_counted_below_is_counted_above(void **state)
 
 	renewal_count(one, 80);
 	renewal_count(two, 3000000);
-	renewal_count_discard(two, RENEWAL_CAUSE_ONCE);
+	renewal_count_discard(two, RENEWAL_CAUSE_ONCE, "");
+	renewal_count_discard(two, (enum renewal_cause)KEEPER_CAUSE_FILES, "a file");
+	assert_string_equal(above->last_spoilt, "a file");
+	assert_string_equal(one->last_spoilt, "");
 	assert_int_equal(one->n_renewed, 1);
 	assert_int_equal(above->n_renewed, 2);
 	assert_int_equal(above->renewed_us, 3000080);
 	assert_int_equal(renewal_n_discarded(one), 0);
-	assert_int_equal(renewal_n_discarded(above), 1);
+	assert_int_equal(renewal_n_discarded(above), 2);
 	assert_int_equal(above->buckets[0], 0);
 	assert_int_equal(above->buckets[1], 1);
 	assert_int_equal(above->buckets[RENEWAL_BUCKETS - 2], 1);
