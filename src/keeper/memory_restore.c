@@ -13,6 +13,7 @@
 #define RESTORE_HOT        3    /* calls in which a page was written, to be hot */
 #define RESTORE_LEARN_ANEW 2048 /* renewals, after which hot pages have to show it again */
 #define RESTORE_EMPTY_MAX  16   /* pages in a row that are written with zeroes and not dropped */
+#define RESTORE_MARK_MAX   512  /* dropped pages in a row that are marked as clean */
 #define RESTORE_COPIES     512
 #define RESTORE_GAP_MAX    16 /* clean pages between two ranges that are protected at once */
 #define RESTORE_DROPS_MAX  (SUBJECT_BATCH_MAX - 1)
@@ -136,12 +137,14 @@ memory_drop(struct memory_region *region, uint64_t start, uint64_t end)
 	memset(region->hits + (start - region->start) / MEMORY_PAGE, 0,
 		(end - start) / MEMORY_PAGE);
 	restore.reply->figures.n_dropped_kib += (uint32_t)((end - start) / 1024);
+	if (end - start <= RESTORE_MARK_MAX * MEMORY_PAGE)
+		memory_add_clean(start, end);
 	return 0;
 }
 
-/* Pages of a file that were only read are as they were. */
+/* Only what is there; pages of a file that were only read are as they were. */
 static int
-memory_empty_file(struct memory_region *region, uint64_t start, uint64_t end)
+memory_drop_present(struct memory_region *region, uint64_t start, uint64_t end)
 {
 	size_t from = tracker_n_found;
 
@@ -150,7 +153,7 @@ memory_empty_file(struct memory_region *region, uint64_t start, uint64_t end)
 	for (size_t i = from; i < tracker_n_found; i++) {
 		struct tracker_range range = tracker_found[i];
 
-		if (range.is & TRACKER_FILE)
+		if (region->is_file && (range.is & TRACKER_FILE))
 			memory_count_hits(region, range.start, range.end);
 		else if (memory_drop(region, range.start, range.end) < 0)
 			return -1;
@@ -163,10 +166,9 @@ memory_empty_file(struct memory_region *region, uint64_t start, uint64_t end)
 static int
 memory_empty(struct memory_region *region, uint64_t start, uint64_t end)
 {
-	if (region->is_file)
-		return memory_empty_file(region, start, end);
-	if (end - start > sizeof(restore_zeroes) || !(region->protection & PROT_WRITE))
-		return memory_drop(region, start, end);
+	if (region->is_file || end - start > sizeof(restore_zeroes) ||
+		!(region->protection & PROT_WRITE))
+		return memory_drop_present(region, start, end);
 	memory_count_hits(region, start, end);
 	return memory_copy(region, restore_zeroes, start, end - start);
 }
@@ -218,9 +220,9 @@ memory_restore_in(struct memory_region *region, const struct tracker_range *rang
 {
 	uint64_t start = range->start > region->start ? range->start : region->start;
 
-	if (!(range->is & (TRACKER_PRESENT | TRACKER_SWAPPED)))
+	if (range->is & TRACKER_GONE)
 		return memory_restore_gone(region, start, end);
-	return range->is & TRACKER_WRITTEN ? memory_restore_written(region, start, end) : 0;
+	return memory_restore_written(region, start, end);
 }
 
 /* Both are sorted; a range may go over the border of a region. */

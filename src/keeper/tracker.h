@@ -21,6 +21,7 @@ enum tracker_is {
 	TRACKER_PRESENT = 1 << 3,
 	TRACKER_SWAPPED = 1 << 4,
 	TRACKER_ZERO = 1 << 5, /* the page of zeroes that nobody owns */
+	TRACKER_GONE = 1 << 6, /* CHANGED: known to have no contents */
 };
 
 struct tracker_range {
@@ -30,8 +31,7 @@ struct tracker_range {
 
 enum tracker_question {
 	TRACKER_THERE,   /* pages with contents, and of which kind */
-	TRACKER_CHANGED, /* pages written (WRITTEN), or without contents (neither PRESENT nor
-			    SWAPPED) */
+	TRACKER_CHANGED, /* pages that may have other contents than when they were clean, or none */
 };
 
 enum { TRACKER_LOST = 1 }; /* not an error: something there is not watched */
@@ -48,7 +48,7 @@ struct tracker {
 	/* Appends ranges of [start, end), sorted: 0, TRACKER_LOST, -1. */
 	int (*ask)(uint64_t start, uint64_t end, enum tracker_question question,
 		struct keeper_reply *reply);
-	/* Makes the pages that are there clean. */
+	/* From now on what they hold, or that they hold nothing, is clean. */
 	int (*clean_all)(const struct tracker_range *spans, size_t n, struct keeper_reply *reply);
 	int (*clean)(const struct tracker_range *ranges, size_t n, struct keeper_reply *reply);
 };

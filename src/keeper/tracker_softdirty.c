@@ -77,6 +77,8 @@ softdirty_translate(uint64_t entry)
 		is |= TRACKER_SWAPPED;
 	if (entry & SOFTDIRTY_FILE)
 		is |= TRACKER_FILE;
+	if (!(entry & (SOFTDIRTY_PRESENT | SOFTDIRTY_SWAPPED)))
+		is |= TRACKER_GONE;
 	return is;
 }
 
@@ -85,7 +87,7 @@ softdirty_is_wanted(uint64_t is, enum tracker_question question)
 {
 	if (question == TRACKER_THERE)
 		return is & (TRACKER_PRESENT | TRACKER_SWAPPED);
-	return (is & TRACKER_WRITTEN) || !(is & TRACKER_PRESENT);
+	return is & (TRACKER_WRITTEN | TRACKER_GONE);
 }
 
 static int
