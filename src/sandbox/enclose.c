@@ -145,15 +145,16 @@ enclose_make_anteroom(void *state, struct err *err)
 }
 
 /* Processes only: nothing of /proc/sys, /proc/kcore … is in it; and of those only one's own.
- * Kernels that do not know an option get the next line. */
+ * Nothing can be written, such as a value that a later call could read, or the bits that tell a
+ * keeper which pages were written. Kernels that do not know an option get the next line. */
 static int
 enclose_mount_proc(void *state, struct err *err)
 {
 	static const char *const options[] = {"subset=pid,hidepid=2", "hidepid=2"};
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
-		if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, options[i]) ==
-			0)
+		if (mount("proc", "proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			    options[i]) == 0)
 			return 0;
 	}
 	return err_sys(err, "mount");
@@ -169,11 +170,11 @@ enclose_mount_dev(void *state, struct err *err)
 	return 0;
 }
 
-/* It gets its size with the plan. */
+/* It gets its size with the plan. That a file was read leaves no trace in it. */
 static int
 enclose_mount_tmp(void *state, struct err *err)
 {
-	if (mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV,
+	if (mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOATIME,
 		    "size=64k,nr_inodes=16,mode=1777,uid=1000,gid=1000") < 0)
 		return err_sys(err, "mount");
 	return 0;

@@ -105,7 +105,7 @@ furnish_mount_tmp(void *state, struct err *err)
 	char options[128];
 
 	furnish_tmpfs_options(options, sizeof(options));
-	if (mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, options) < 0)
+	if (mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOATIME, options) < 0)
 		return err_sys(err, "giving it its size");
 	return furnish_carry("/tmp", "tmp", err);
 }

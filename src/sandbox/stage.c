@@ -167,7 +167,8 @@ stage_collect(const struct stage_plan *plan, struct stage_parts *parts, struct e
 		return err_sys(err, "copying the mount of %s", trees);
 	for (size_t i = 0; i < STAGE_DEVICES; i++) {
 		snprintf(path, sizeof(path), "/dev/%s", stage_devices[i]);
-		parts->devices[i] = stage_copy(path, STAGE_NO_EXEC);
+		/* Its bytes can be written all the same; its times and owner are the host's. */
+		parts->devices[i] = stage_copy(path, STAGE_NO_EXEC | STAGE_READ_ONLY);
 		if (parts->devices[i] < 0)
 			return err_sys(err, "copying the mount of %s", path);
 	}

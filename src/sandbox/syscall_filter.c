@@ -3,15 +3,20 @@
 
 #include <asm/ioctls.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/fs.h>
 #include <linux/personality.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "sandbox/syscall_table.h"
@@ -31,6 +36,12 @@ enum filter_verdict {
 	FILTER_SOCKET,
 	FILTER_IOCTL,
 	FILTER_PERSONALITY,
+	FILTER_PRCTL,
+	FILTER_FCNTL,
+	FILTER_MADVISE,
+	FILTER_ARCH_PRCTL,
+	FILTER_CLOSE_RANGE,
+	FILTER_PRLIMIT,
 	FILTER_VERDICTS,
 };
 
@@ -38,11 +49,13 @@ enum filter_verdict {
 #define LOAD_ARG(n)                                                                                \
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS,                                                         \
 		offsetof(struct seccomp_data, args) + (n)*8 + FILTER_LOW_HALF)
-#define JUMP_EQ(k, t, f)  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (t), (f))
-#define JUMP_ANY(k, t, f) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (k), (t), (f))
-#define RETURN(k)         BPF_STMT(BPF_RET | BPF_K, (k))
-#define ALLOW             RETURN(SECCOMP_RET_ALLOW)
-#define REFUSE(e)         RETURN(SECCOMP_RET_ERRNO | (e))
+#define JUMP_EQ(k, t, f)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (t), (f))
+#define JUMP_ANY(k, t, f)  BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (k), (t), (f))
+#define JUMP_FROM(k, t, f) BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (k), (t), (f))
+#define LESS(k)            BPF_STMT(BPF_ALU | BPF_SUB | BPF_K, (k))
+#define RETURN(k)          BPF_STMT(BPF_RET | BPF_K, (k))
+#define ALLOW              RETURN(SECCOMP_RET_ALLOW)
+#define REFUSE(e)          RETURN(SECCOMP_RET_ERRNO | (e))
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define FILTER_LOW_HALF 0
@@ -50,10 +63,58 @@ enum filter_verdict {
 #define FILTER_LOW_HALF 4
 #endif
 
+/* Whether bit A of `bits` is set, for an A below 32: four instructions, of which the last jumps. */
+#define JUMP_BIT(bits, t, f)                                                                       \
+	BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_LD | BPF_IMM, 1),                            \
+		BPF_STMT(BPF_ALU | BPF_LSH | BPF_X, 0), JUMP_ANY((uint32_t)(bits), t, f)
+
+#define BIT(n) (1ull << (n))
+#ifndef F_LINUX_SPECIFIC_BASE
+#define F_LINUX_SPECIFIC_BASE 1024
+#endif
+
+/* What a process may set of its own and a keeper finds and sets again (keeper/aspect_limits.c), and
+ * what it may ask. The rest some thread would keep for ever, unseen. */
+#define FILTER_PRCTL_OPTIONS                                                                       \
+	(BIT(PR_SET_PDEATHSIG) | BIT(PR_GET_PDEATHSIG) | BIT(PR_GET_DUMPABLE) |                    \
+		BIT(PR_SET_DUMPABLE) | BIT(PR_GET_KEEPCAPS) | BIT(PR_SET_NAME) |                   \
+		BIT(PR_GET_NAME) | BIT(PR_GET_SECCOMP) | BIT(PR_CAPBSET_READ) | BIT(PR_GET_TSC) |  \
+		BIT(PR_GET_SECUREBITS) | BIT(PR_GET_TIMERSLACK) | BIT(PR_SET_CHILD_SUBREAPER) |    \
+		BIT(PR_GET_CHILD_SUBREAPER) | BIT(PR_SET_NO_NEW_PRIVS) |                           \
+		BIT(PR_GET_NO_NEW_PRIVS) | BIT(PR_GET_TID_ADDRESS) | BIT(PR_GET_THP_DISABLE) |     \
+		BIT(PR_CAP_AMBIENT) | BIT(PR_GET_SPECULATION_CTRL))
+
+/* Not owners and signals of descriptors, leases, notifications, sizes of pipes, hints. */
+#define FILTER_FCNTL_COMMANDS                                                                      \
+	(BIT(F_DUPFD) | BIT(F_GETFD) | BIT(F_SETFD) | BIT(F_GETFL) | BIT(F_SETFL) | BIT(F_GETLK) | \
+		BIT(F_SETLK) | BIT(F_SETLKW) | BIT(F_GETOWN) | BIT(F_GETSIG) | BIT(F_GETOWN_EX) |  \
+		BIT(F_OFD_GETLK) | BIT(F_OFD_SETLK) | BIT(F_OFD_SETLKW))
+#define FILTER_FCNTL_LATER(command) BIT((command)-F_LINUX_SPECIFIC_BASE)
+#define FILTER_FCNTL_LATER_COMMANDS                                                                \
+	(FILTER_FCNTL_LATER(F_GETLEASE) | FILTER_FCNTL_LATER(F_DUPFD_CLOEXEC) |                    \
+		FILTER_FCNTL_LATER(F_GETPIPE_SZ) | FILTER_FCNTL_LATER(F_ADD_SEALS) |               \
+		FILTER_FCNTL_LATER(F_GET_SEALS) | FILTER_FCNTL_LATER(F_GET_RW_HINT) |              \
+		FILTER_FCNTL_LATER(F_GET_FILE_RW_HINT))
+
+/* Not MADV_FREE, by which a page may lose its bytes after it was looked at, nor advice that no file
+ * of /proc tells of: MERGEABLE, WIPEONFORK, HWPOISON, guard pages. Allocators take DONTNEED then.
+ */
+#define FILTER_ADVICE                                                                              \
+	(BIT(MADV_NORMAL) | BIT(MADV_RANDOM) | BIT(MADV_SEQUENTIAL) | BIT(MADV_WILLNEED) |         \
+		BIT(MADV_DONTNEED) | BIT(MADV_REMOVE) | BIT(MADV_DONTFORK) | BIT(MADV_DOFORK) |    \
+		BIT(MADV_UNMERGEABLE) | BIT(MADV_HUGEPAGE) | BIT(MADV_NOHUGEPAGE) |                \
+		BIT(MADV_DONTDUMP) | BIT(MADV_DODUMP) | BIT(MADV_KEEPONFORK) | BIT(MADV_COLD) |    \
+		BIT(MADV_PAGEOUT) | BIT(MADV_POPULATE_READ) | BIT(MADV_POPULATE_WRITE) |           \
+		BIT(24) /* MADV_DONTNEED_LOCKED */ | BIT(25) /* MADV_COLLAPSE */)
+
+/* What came after the headers of Debian 12. */
+#define FILTER_PAGEMAP_SCAN 0xc0606610u /* Linux 6.7 */
+#define FILTER_EPIOCSPARAMS 0x40088a01u /* Linux 6.9 */
+
 /* A verdict is a few instructions that end in a return. */
 static const struct filter_block {
 	size_t n;
-	struct sock_filter code[8];
+	struct sock_filter code[21];
 } filter_blocks[FILTER_VERDICTS] = {
 	[FILTER_NOSYS] = {1, {REFUSE(ENOSYS)}},
 	[FILTER_ALLOW] = {1, {ALLOW}},
@@ -65,12 +126,38 @@ static const struct filter_block {
 	/* Netlink, packet, vsock, AF_ALG, bluetooth …: kernel code that no function needs. */
 	[FILTER_SOCKET] = {6, {LOAD_ARG(0), JUMP_EQ(AF_UNIX, 3, 0), JUMP_EQ(AF_INET, 2, 0),
 				      JUMP_EQ(AF_INET6, 1, 0), REFUSE(EAFNOSUPPORT), ALLOW}},
-	/* Typing into somebody's terminal. */
-	[FILTER_IOCTL] = {5, {LOAD_ARG(1), JUMP_EQ(TIOCSTI, 1, 0), JUMP_EQ(TIOCLINUX, 0, 1),
-				     REFUSE(EPERM), ALLOW}},
+	/* Typing into somebody's terminal; hiding from the keeper which pages were written; owners
+	 * of sockets, flags of files and ways to wait, which no file of /proc tells of. */
+	[FILTER_IOCTL] = {11, {LOAD_ARG(1), JUMP_EQ(TIOCSTI, 7, 0), JUMP_EQ(TIOCLINUX, 6, 0),
+				      JUMP_EQ(FILTER_PAGEMAP_SCAN, 5, 0), JUMP_EQ(FIOSETOWN, 4, 0),
+				      JUMP_EQ(SIOCSPGRP, 3, 0), JUMP_EQ(FS_IOC_SETFLAGS, 2, 0),
+				      JUMP_EQ(FS_IOC_FSSETXATTR, 1, 0),
+				      JUMP_EQ(FILTER_EPIOCSPARAMS, 0, 1), REFUSE(EPERM), ALLOW}},
 	/* READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE …; asking is fine. */
 	[FILTER_PERSONALITY] = {5, {LOAD_ARG(0), JUMP_EQ(PER_LINUX, 2, 0),
 					   JUMP_EQ(0xffffffff, 1, 0), REFUSE(EPERM), ALLOW}},
+	/* As kernels do for what they do not know. */
+	[FILTER_PRCTL] = {14,
+		{LOAD_ARG(0), JUMP_FROM(64, 10, 0), JUMP_FROM(32, 4, 0),
+			JUMP_BIT(FILTER_PRCTL_OPTIONS, 6, 5), LESS(32),
+			JUMP_BIT(FILTER_PRCTL_OPTIONS >> 32, 1, 0), REFUSE(EINVAL), ALLOW}},
+	[FILTER_FCNTL] = {21,
+		{LOAD_ARG(1), JUMP_FROM(F_LINUX_SPECIFIC_BASE, 11, 0), JUMP_FROM(64, 16, 0),
+			JUMP_FROM(32, 4, 0), JUMP_BIT(FILTER_FCNTL_COMMANDS, 12, 11), LESS(32),
+			JUMP_BIT(FILTER_FCNTL_COMMANDS >> 32, 7, 6), LESS(F_LINUX_SPECIFIC_BASE),
+			JUMP_FROM(32, 4, 0), JUMP_BIT(FILTER_FCNTL_LATER_COMMANDS, 1, 0),
+			REFUSE(EINVAL), ALLOW}},
+	[FILTER_MADVISE] = {8, {LOAD_ARG(2), JUMP_FROM(32, 4, 0), JUMP_BIT(FILTER_ADVICE, 1, 0),
+				       REFUSE(EINVAL), ALLOW}},
+	/* Where FS and GS point, and register sets that need a permission. */
+	[FILTER_ARCH_PRCTL] = {7,
+		{LOAD_ARG(0), JUMP_EQ(0x1022, 4, 0), JUMP_EQ(0x1023, 3, 0), JUMP_FROM(0x1005, 1, 0),
+			JUMP_FROM(0x1001, 1, 0), REFUSE(EINVAL), ALLOW}},
+	/* A table of descriptors that one thread has alone. */
+	[FILTER_CLOSE_RANGE] = {4,
+		{LOAD_ARG(2), JUMP_ANY(2 /* CLOSE_RANGE_UNSHARE */, 0, 1), REFUSE(EINVAL), ALLOW}},
+	/* Those of pid 1, which has the same user. */
+	[FILTER_PRLIMIT] = {4, {LOAD_ARG(0), JUMP_EQ(1, 0, 1), REFUSE(EPERM), ALLOW}},
 };
 
 static const struct {
@@ -81,6 +168,12 @@ static const struct {
 	{"socket", FILTER_SOCKET},
 	{"ioctl", FILTER_IOCTL},
 	{"personality", FILTER_PERSONALITY},
+	{"prctl", FILTER_PRCTL},
+	{"fcntl", FILTER_FCNTL},
+	{"madvise", FILTER_MADVISE},
+	{"arch_prctl", FILTER_ARCH_PRCTL},
+	{"close_range", FILTER_CLOSE_RANGE},
+	{"prlimit64", FILTER_PRLIMIT},
 };
 
 /* Names that libseccomp 2.5.4 does not know; the numbers are the same everywhere. */
@@ -92,11 +185,9 @@ static const struct {
 	{"set_mempolicy_home_node", 450},
 	{"cachestat", 451},
 	{"fchmodat2", 452},
-	{"map_shadow_stack", 453},
 	{"futex_wake", 454},
 	{"futex_wait", 455},
 	{"futex_requeue", 456},
-	{"mseal", 462},
 };
 
 /* Negative for a call that this architecture does not have. */

@@ -6,11 +6,13 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "sandbox/syscall_filter.h"
@@ -32,7 +34,7 @@ compile(void **state)
 static uint32_t
 run(const struct seccomp_data *data)
 {
-	uint32_t a = 0;
+	uint32_t a = 0, x = 0;
 
 	for (size_t at = 0; at < filter.n; at++) {
 		const struct sock_filter *code = &filter.code[at];
@@ -41,6 +43,19 @@ run(const struct seccomp_data *data)
 		switch (code->code) {
 		case BPF_LD | BPF_W | BPF_ABS:
 			memcpy(&a, (const char *)data + code->k, sizeof(a));
+			continue;
+		case BPF_LD | BPF_IMM:
+			a = code->k;
+			continue;
+		case BPF_MISC | BPF_TAX:
+			x = a;
+			continue;
+		case BPF_ALU | BPF_LSH | BPF_X:
+			assert_in_range(x, 0, 31);
+			a <<= x;
+			continue;
+		case BPF_ALU | BPF_SUB | BPF_K:
+			a -= code->k;
 			continue;
 		case BPF_RET | BPF_K:
 			return code->k;
@@ -63,13 +78,26 @@ run(const struct seccomp_data *data)
 }
 
 static uint32_t
-judge(int number, uint64_t first, uint64_t second)
+judge_three(int number, uint64_t first, uint64_t second, uint64_t third)
 {
-	struct seccomp_data data = {.nr = number, .args = {first, second}};
+	struct seccomp_data data = {.nr = number, .args = {first, second, third}};
 
 	data.arch =
 		seccomp_arch_native() == SCMP_ARCH_X86_64 ? AUDIT_ARCH_X86_64 : AUDIT_ARCH_AARCH64;
 	return run(&data);
+}
+
+static uint32_t
+judge(int number, uint64_t first, uint64_t second)
+{
+	return judge_three(number, first, second, 0);
+}
+
+/* The verdict on a call by its name. */
+static uint32_t
+judge_name(const char *name, uint64_t first, uint64_t second, uint64_t third)
+{
+	return judge_three(seccomp_syscall_resolve_name(name), first, second, third);
 }
 
 static uint32_t
@@ -88,6 +116,28 @@ is_listed(const char *const *names, size_t n, int number)
 	return false;
 }
 
+/* Judged by its arguments, and allowed with zeroes. */
+static bool
+is_checked_but_fine(const char *name)
+{
+	static const char *const names[] = {
+		"clone", "ioctl", "personality", "fcntl", "madvise", "close_range", "prlimit64"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (strcmp(names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Judged by its arguments, and refused with zeroes. */
+static bool
+is_checked_and_refused(const char *name)
+{
+	return strcmp(name, "socket") == 0 || strcmp(name, "prctl") == 0 ||
+	       strcmp(name, "arch_prctl") == 0;
+}
+
 static void
 every_number_is_judged_as_the_table_says(void **state)
 {
@@ -100,12 +150,10 @@ every_number_is_judged_as_the_table_says(void **state)
 		char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
 		uint32_t verdict = judge(number, 0, 0);
 
-		if (name && strcmp(name, "socket") != 0) {
-			bool is_checked = strcmp(name, "clone") == 0 ||
-					  strcmp(name, "ioctl") == 0 ||
-					  strcmp(name, "personality") == 0;
-
-			if (is_checked || is_listed(syscall_allowed, n_allowed, number))
+		if (name && !is_checked_and_refused(name)) {
+			if (is_checked_but_fine(name))
+				assert_int_equal(verdict, SECCOMP_RET_ALLOW);
+			else if (is_listed(syscall_allowed, n_allowed, number))
 				assert_int_equal(verdict, SECCOMP_RET_ALLOW);
 			else if (is_listed(syscall_denied, n_denied, number))
 				assert_int_equal(verdict, refusal(EPERM));
@@ -185,6 +233,85 @@ personality_may_only_be_asked_for(void **state)
 }
 
 static void
+attributes_that_stay_unseen_cannot_be_set(void **state)
+{
+	static const int allowed[] = {PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE,
+		PR_SET_DUMPABLE, PR_GET_KEEPCAPS, PR_SET_NAME, PR_GET_NAME, PR_GET_SECCOMP,
+		PR_CAPBSET_READ, PR_GET_TSC, PR_GET_SECUREBITS, PR_GET_TIMERSLACK,
+		PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS,
+		PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS, PR_GET_THP_DISABLE, PR_CAP_AMBIENT,
+		PR_GET_SPECULATION_CTRL};
+	uint64_t seen = 0;
+
+	for (size_t i = 0; i < sizeof(allowed) / sizeof(*allowed); i++)
+		seen |= 1ull << allowed[i];
+	for (uint64_t option = 0; option < 200; option++) {
+		bool is_allowed = option < 64 && seen >> option & 1;
+
+		assert_int_equal(judge_name("prctl", option, 1, 0),
+			is_allowed ? SECCOMP_RET_ALLOW : refusal(EINVAL));
+	}
+	assert_int_equal(judge_name("prctl", 0x53564d41, 0, 0), refusal(EINVAL)); /* PR_SET_VMA */
+}
+
+static void
+descriptors_get_no_owners_leases_or_hints(void **state)
+{
+	static const uint64_t refused[] = {F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY,
+		F_SETPIPE_SZ, F_SET_RW_HINT, F_SET_FILE_RW_HINT, 17, 63, 64, 1023, 1040, 1056,
+		1030 + 32, 1ull << 31};
+	static const uint64_t allowed[] = {F_DUPFD, F_SETFD, F_SETFL, F_GETFL, F_SETLK, F_SETLKW,
+		F_OFD_SETLK, F_OFD_SETLKW, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GETPIPE_SZ};
+	static const uint64_t owners[] = {FIOSETOWN, SIOCSPGRP};
+
+	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
+		assert_int_equal(judge_name("fcntl", 3, refused[i], 0), refusal(EINVAL));
+	for (size_t i = 0; i < sizeof(allowed) / sizeof(*allowed); i++)
+		assert_int_equal(judge_name("fcntl", 3, allowed[i], 0), SECCOMP_RET_ALLOW);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(judge_name("ioctl", 3, owners[i], 0), refusal(EPERM));
+	assert_int_equal(judge_name("ioctl", 3, FIONBIO, 0), SECCOMP_RET_ALLOW);
+}
+
+static void
+nobody_hides_which_pages_were_written(void **state)
+{
+	/* PAGEMAP_SCAN; MADV_FREE, MADV_GUARD_INSTALL */
+	assert_int_equal(judge_name("ioctl", 3, 0xc0606610, 0), refusal(EPERM));
+	assert_int_equal(judge_name("madvise", 0, 4096, 8), refusal(EINVAL));
+	assert_int_equal(judge_name("madvise", 0, 4096, 102), refusal(EINVAL));
+	assert_int_equal(judge_name("madvise", 0, 4096, 1ull << 32 | 8), refusal(EINVAL));
+	assert_int_equal(judge_name("madvise", 0, 4096, 4), SECCOMP_RET_ALLOW);
+	assert_int_equal(judge_name("madvise", 0, 4096, 10), SECCOMP_RET_ALLOW);
+}
+
+static void
+registers_are_set_and_nothing_else_of_the_machine(void **state)
+{
+	if (seccomp_syscall_resolve_name("arch_prctl") < 0)
+		return;
+	for (uint64_t code = 0x1000; code < 0x1030; code++) {
+		bool is_allowed =
+			(code >= 0x1001 && code <= 0x1004) || code == 0x1022 || code == 0x1023;
+
+		assert_int_equal(judge_name("arch_prctl", code, 0, 0),
+			is_allowed ? SECCOMP_RET_ALLOW : refusal(EINVAL));
+	}
+	assert_int_equal(judge_name("arch_prctl", 0x5001, 0, 0), refusal(EINVAL));
+}
+
+static void
+no_thread_gets_descriptors_and_pid_1_no_limits_of_its_own(void **state)
+{
+	assert_int_equal(judge_name("close_range", 3, 9, 2), refusal(EINVAL));
+	assert_int_equal(judge_name("close_range", 3, 9, 6), refusal(EINVAL));
+	assert_int_equal(judge_name("close_range", 3, 9, 4), SECCOMP_RET_ALLOW);
+	assert_int_equal(judge_name("prlimit64", 1, 7, 1), refusal(EPERM));
+	assert_int_equal(judge_name("prlimit64", 1ull << 32 | 1, 7, 1), refusal(EPERM));
+	assert_int_equal(judge_name("prlimit64", 2, 7, 1), SECCOMP_RET_ALLOW);
+}
+
+static void
 another_architecture_is_killed_and_x32_is_unknown(void **state)
 {
 	struct seccomp_data data = {.nr = 0, .arch = AUDIT_ARCH_I386};
@@ -197,7 +324,7 @@ another_architecture_is_killed_and_x32_is_unknown(void **state)
 static void
 the_program_is_small(void **state)
 {
-	assert_true(filter.n < 256);
+	assert_true(filter.n < 300);
 }
 
 int
@@ -210,6 +337,11 @@ main(void)
 		it(sockets_are_of_three_families),
 		it(high_halves_of_arguments_hide_nothing),
 		it(personality_may_only_be_asked_for),
+		it(attributes_that_stay_unseen_cannot_be_set),
+		it(descriptors_get_no_owners_leases_or_hints),
+		it(nobody_hides_which_pages_were_written),
+		it(registers_are_set_and_nothing_else_of_the_machine),
+		it(no_thread_gets_descriptors_and_pid_1_no_limits_of_its_own),
 		it(another_architecture_is_killed_and_x32_is_unknown),
 		it(the_program_is_small),
 	};
