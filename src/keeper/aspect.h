@@ -34,8 +34,8 @@ struct aspect {
 extern const struct aspect aspect_processes;   /* every process of the sandbox but two is dead */
 extern const struct aspect aspect_descriptors; /* what is open, and what the kernel says of it */
 extern const struct aspect aspect_socket;      /* options and queues of the channel */
-extern const struct aspect aspect_signals;     /* handlers, alternate stack, pending ones */
 extern const struct aspect aspect_timers;      /* interval timers, POSIX timers */
+extern const struct aspect aspect_signals;     /* handlers, alternate stack, pending ones */
 extern const struct aspect aspect_limits; /* rlimits, priorities, affinity, prctl, umask, cwd */
 extern const struct aspect aspect_files;  /* /tmp */
 

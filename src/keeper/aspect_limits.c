@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a process may do to itself with one system call each: limits, mask, name, attributes,
- * working directory. What the main program can set again it sets each time, in the batch. The rest
- * is compared: the status of every thread, and what thread_facts.h knows.
+ * working directory. What the main program can set again it sets each time, in the batch: that
+ * costs less than asking. The rest is compared, here and by thread_facts.h.
+ *
+ * Users, capabilities and filters of system calls are not looked at: in a sandbox there is one
+ * user, no capability to lose or gain, and no way to add a filter (sandbox/syscall_table.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +20,7 @@
 #include <unistd.h>
 
 #include "keeper/aspect.h"
-#include "keeper/status.h"
+#include "keeper/procfile.h"
 #include "keeper/thread_facts.h"
 
 #define LIMITS_NAME_SIZE  16
@@ -41,7 +44,9 @@ static struct {
 	int64_t is_dumpable;
 	uint64_t umask;
 	char folder[PATH_MAX];
-	bool is_any_mended;
+	pid_t group, session;  /* as the keeper sees them */
+	uint64_t group_inside; /* 0: outside of the sandbox */
+	bool is_group_mended;
 } limits;
 
 #define LIMITS_AT(field) (limits.asked_at + offsetof(struct limits_asked, field))
@@ -88,15 +93,39 @@ limits_ask(struct subject *subject)
 #endif
 }
 
+/* The last of "<outside> <inside>", 0 for a group that is not seen inside. */
+static uint64_t
+limits_number_inside(struct str value)
+{
+	struct str number = STR_NONE;
+	uint64_t ret = 0;
+
+	while (value.len > 0)
+		number = str_cut(&value, '\t');
+	str_to_u64(number, &ret);
+	return ret;
+}
+
+static int
+limits_learn_status(struct subject *subject, struct keeper_reply *reply)
+{
+	char text[4096];
+
+	if (subject_read(subject, "status", text, sizeof(text), reply) < 0)
+		return -1;
+	limits.umask = strtoull(procfile_value(text, "Umask").at ?: "", NULL, 8);
+	limits.group_inside = limits_number_inside(procfile_value(text, "NSpgid"));
+	limits.group = getpgid(subject->main_pid);
+	limits.session = getsid(subject->main_pid);
+	return 0;
+}
+
 static int
 limits_learn(struct subject *subject, struct keeper_reply *reply)
 {
-	uint64_t umask;
-
-	if (limits_learn_folder(subject, reply) < 0 || thread_facts_learn(subject, reply) < 0)
+	if (limits_learn_folder(subject, reply) < 0 || limits_learn_status(subject, reply) < 0 ||
+		thread_facts_learn(subject, reply) < 0)
 		return -1;
-	umask = strtoull(status_was(0, "Umask").at ?: "", NULL, 8);
-	limits.umask = umask;
 	limits_ask(subject);
 	return 0;
 }
@@ -158,59 +187,22 @@ limits_tell(struct subject *subject)
 #endif
 }
 
-/* Its group among those of the sandbox: the last of "<outside> <inside>", 0 for one outside. */
-static uint64_t
-limits_group_inside(struct str value)
+/* A session that was left cannot be entered again, a group of the same can. */
+static int
+limits_look_at_group(struct subject *subject, struct keeper_reply *reply)
 {
-	struct str number = STR_NONE;
-	uint64_t ret = 0;
-
-	while (value.len > 0)
-		number = str_cut(&value, '\t');
-	str_to_u64(number, &ret);
-	return ret;
-}
-
-/* Lines that the batch takes care of, with what it needs more for that. */
-static bool
-limits_mend(struct subject *subject, const struct status_difference *difference)
-{
-	struct str key = difference->key;
-	uint64_t group;
-
-	if (str_eq(key, STR("Umask")) || str_starts(key, STR("Cpus_allowed")))
-		return true;
-	if (str_eq(key, STR("Name")))
-		return difference->thread == 0;
-	if (str_eq(key, STR("VmLck")) && str_eq(difference->was, STR("0 kB"))) {
-		subject_add_call(subject, SYS_munlockall, 0);
-		return true;
-	}
-	if (!str_eq(key, STR("NSpgid")))
-		return false;
-	group = limits_group_inside(difference->was);
-	if (group > 0)
-		subject_add_call(subject, SYS_setpgid, 0, group);
-	return group > 0;
+	if (getsid(subject->main_pid) != limits.session)
+		return verdict(reply, KEEPER_CAUSE_LIMITS, "it has left its session");
+	limits.is_group_mended = getpgid(subject->main_pid) != limits.group;
+	if (limits.is_group_mended)
+		subject_add_call(subject, SYS_setpgid, 0, limits.group_inside);
+	return 0;
 }
 
 static int
 limits_look(struct subject *subject, struct keeper_reply *reply)
 {
-	const struct status_difference *differences;
-	size_t n = status_differences(&differences);
-
-	limits.is_any_mended = false;
-	for (size_t i = 0; i < n; i++) {
-		/* Signals that wait are another aspect's. */
-		if (str_ends(differences[i].key, STR("Pnd")))
-			continue;
-		if (!limits_mend(subject, &differences[i]))
-			return verdict(reply, KEEPER_CAUSE_LIMITS, "%.*s of a thread has changed",
-				STR_ARG(differences[i].key));
-		limits.is_any_mended = true;
-	}
-	if (thread_facts_look(subject, reply) < 0)
+	if (limits_look_at_group(subject, reply) < 0 || thread_facts_look(subject, reply) < 0)
 		return -1;
 	limits_tell(subject);
 	return 0;
@@ -220,22 +212,14 @@ static int
 limits_check(struct subject *subject, struct keeper_reply *reply)
 {
 	const struct limits_asked *asked = subject_scratch(subject, limits.asked_at);
-	const struct status_difference *differences;
 
 	if (limits_are_done(subject, reply) < 0)
 		return -1;
 	if (asked->extended != limits.asked.extended)
 		return verdict(reply, KEEPER_CAUSE_LIMITS, "it may use other registers");
-	if (thread_facts_check(subject, reply) < 0)
-		return -1;
-	if (!limits.is_any_mended)
-		return 0;
-	if (status_look(subject, reply) < 0)
-		return -1;
-	if (status_differences(&differences) > 0)
-		return verdict(reply, KEEPER_CAUSE_LIMITS, "%.*s of a thread cannot be put back",
-			STR_ARG(differences->key));
-	return 0;
+	if (limits.is_group_mended && getpgid(subject->main_pid) != limits.group)
+		return verdict(reply, KEEPER_CAUSE_LIMITS, "it has left its process group");
+	return thread_facts_check(subject, reply);
 }
 
 const struct aspect aspect_limits = {

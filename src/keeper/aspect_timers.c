@@ -14,7 +14,7 @@
 #include "base/own.h"
 #include "keeper/aspect.h"
 #include "keeper/procfile.h"
-#include "keeper/status.h"
+#include "keeper/thread_facts.h"
 
 #define TIMERS_INTERVALS 3 /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
 #define TIMERS_MAX       256
@@ -84,6 +84,8 @@ timers_delete(struct subject *subject, const char *text, struct keeper_reply *re
 			return verdict(reply, KEEPER_CAUSE_TIMERS, "too many timers");
 		subject_add_call(subject, SYS_timer_delete, id);
 		timers.n++;
+		/* It may send its signal to one thread. */
+		thread_facts_doubt();
 	}
 	return 0;
 }
@@ -107,23 +109,6 @@ timers_look(struct subject *subject, struct keeper_reply *reply)
 	return timers_read(text, reply) < 0 ? -1 : timers_delete(subject, text, reply);
 }
 
-/* Those that ran may have gone off after the signals that wait were taken. */
-static int
-timers_check_signals(struct subject *subject, struct keeper_reply *reply)
-{
-	const struct status_difference *differences;
-	size_t n;
-
-	if (status_look(subject, reply) < 0)
-		return -1;
-	n = status_differences(&differences);
-	for (size_t i = 0; i < n; i++) {
-		if (str_ends(differences[i].key, STR("Pnd")))
-			return verdict(reply, KEEPER_CAUSE_TIMERS, "a timer went off meanwhile");
-	}
-	return 0;
-}
-
 static int
 timers_check(struct subject *subject, struct keeper_reply *reply)
 {
@@ -140,7 +125,7 @@ timers_check(struct subject *subject, struct keeper_reply *reply)
 		return -1;
 	if (text[0])
 		return verdict(reply, KEEPER_CAUSE_TIMERS, "timers are left");
-	return timers_check_signals(subject, reply);
+	return 0;
 }
 
 const struct aspect aspect_timers = {

@@ -39,6 +39,8 @@ static const uint16_t guard_allowed[] = {
 	SYS_tgkill,
 	SYS_prlimit64,
 	SYS_getpriority,
+	SYS_getpgid,
+	SYS_getsid,
 	SYS_setpriority,
 	SYS_ioprio_get,
 	SYS_ioprio_set,
