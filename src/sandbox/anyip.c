@@ -10,6 +10,10 @@
 
 #include "base/own.h"
 
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78 /* linux/in6.h, which does not go with netinet/in.h */
+#endif
+
 #define ANYIP_DNS_PORT 53
 #define ANYIP_BACKLOG  128
 #define ANYIP_LOOPBACK 1 /* the index of lo in every network namespace */
@@ -111,6 +115,9 @@ anyip_open_dns(bool has_v6, int ret[static ANYIP_TCP], struct err *err)
 		return rc;
 	told = has_v6 ? anyip_set(ret[ANYIP_DNS_UDP], IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
 		      : anyip_set(ret[ANYIP_DNS_UDP], IPPROTO_IP, IP_PKTINFO, 1);
+	/* Answers come from the address that was asked, which no interface has. */
+	if (told == 0 && has_v6)
+		told = anyip_set(ret[ANYIP_DNS_UDP], IPPROTO_IPV6, IPV6_FREEBIND, 1);
 	if (told < 0)
 		return err_sys(err, "port %u", ANYIP_DNS_PORT);
 	return anyip_listen(ANYIP_DNS_PORT, has_v6, &ret[ANYIP_DNS_TCP], err);
