@@ -32,9 +32,9 @@ struct facts {
 	uint64_t robust_head;
 	uint64_t pending;
 	int io_priority;
-	size_t cpus_size;
-	uint8_t cpus[FACTS_CPUS_SIZE];
 	char name[FACTS_NAME_SIZE];
+	size_t cpus_size;
+	uint8_t cpus[FACTS_CPUS_SIZE]; /* last: only as many as there are are written */
 };
 
 static struct {
