@@ -175,16 +175,33 @@ memory_empty(struct memory_region *region, uint64_t start, uint64_t end)
 
 /* ---- what the tracker has found ---- */
 
+static uint32_t
+memory_count_kept(const struct memory_region *region, uint64_t start, uint64_t end)
+{
+	return region->before[(end - region->start) / MEMORY_PAGE] -
+	       region->before[(start - region->start) / MEMORY_PAGE];
+}
+
+/* Where the pages from `at` on are not any more what that one is. Holes are large. */
+static uint64_t
+memory_end_of_run(const struct memory_region *region, uint64_t at, uint64_t end)
+{
+	bool is_kept = memory_is_kept(region, at);
+
+	if (memory_count_kept(region, at, end) == 0)
+		return end;
+	while (at < end && memory_is_kept(region, at) == is_kept)
+		at += MEMORY_PAGE;
+	return at;
+}
+
 static int
 memory_restore_written(struct memory_region *region, uint64_t at, uint64_t end)
 {
 	while (at < end) {
-		bool is_kept = memory_is_kept(region, at);
-		uint64_t to = at;
+		uint64_t to = memory_end_of_run(region, at, end);
 
-		while (to < end && memory_is_kept(region, to) == is_kept)
-			to += MEMORY_PAGE;
-		if (is_kept) {
+		if (memory_is_kept(region, at)) {
 			memory_count_hits(region, at, to);
 			if (memory_copy(region, memory_kept(region, at), at, to - at) < 0)
 				return -1;
@@ -200,10 +217,7 @@ memory_restore_written(struct memory_region *region, uint64_t at, uint64_t end)
 static int
 memory_restore_gone(struct memory_region *region, uint64_t at, uint64_t end)
 {
-	uint64_t first = (at - region->start) / MEMORY_PAGE;
-	uint64_t last = (end - region->start) / MEMORY_PAGE;
-
-	if (region->before[first] == region->before[last])
+	if (memory_count_kept(region, at, end) == 0)
 		return 0;
 	for (; at < end; at += MEMORY_PAGE) {
 		if (!memory_is_kept(region, at))
