@@ -21,6 +21,7 @@
 #include "base/own.h"
 #include "keeper/aspect.h"
 #include "keeper/fd_list.h"
+#include "keeper/procfile.h"
 #include "keeper/sockopt.h"
 
 #define SOCKET_MAX    64
@@ -48,7 +49,9 @@ struct socket {
 static struct {
 	struct socket at[SOCKET_MAX];
 	size_t n;
-} sockets;
+	int counts; /* owned: net/sockstat of its network namespace, -1: not opened */
+	unsigned n_tcp;
+} sockets = {.counts = -1};
 
 static int
 socket_take(struct subject *subject, int number, struct keeper_reply *reply)
@@ -137,13 +140,34 @@ socket_learn_one(struct subject *subject, int number, struct keeper_reply *reply
 	return 0;
 }
 
+/* TCP sockets of its network namespace, and of them those that hold a port in TIME_WAIT. */
+static int
+socket_count(unsigned *ret_n_tcp, unsigned *ret_n_waiting, struct keeper_reply *reply)
+{
+	static const char format[] = "TCP: inuse %u orphan %*u tw %u";
+	char text[1024];
+	const char *tcp;
+
+	if (procfile_read(sockets.counts, text, sizeof(text)) < 0)
+		return verdict(reply, KEEPER_CAUSE_KERNEL, "sockstat: %s", strerror(errno));
+	tcp = strstr(text, "TCP:");
+	if (!tcp || sscanf(tcp, format, ret_n_tcp, ret_n_waiting) != 2)
+		return verdict(reply, KEEPER_CAUSE_KERNEL, "sockstat says nothing of TCP");
+	return 0;
+}
+
 static int
 socket_learn(struct subject *subject, struct keeper_reply *reply)
 {
+	unsigned n_waiting;
 	struct fd_list list;
 	bool is_channel_there = false;
 
 	sockets.n = 0;
+	if (sockets.counts < 0)
+		sockets.counts = procfile_open(subject, reply, "net/sockstat");
+	if (sockets.counts < 0 || socket_count(&sockets.n_tcp, &n_waiting, reply) < 0)
+		return -1;
 	if (fd_list_read(subject, &list, reply) < 0)
 		return -1;
 	for (size_t i = 0; i < list.n; i++) {
@@ -231,4 +255,17 @@ socket_look(struct subject *subject, struct keeper_reply *reply)
 	return 0;
 }
 
-const struct aspect aspect_socket = {"socket", socket_learn, NULL, socket_look, NULL};
+/* A connection that a call has closed may hold its port still. */
+static int
+socket_check(struct subject *subject, struct keeper_reply *reply)
+{
+	unsigned n_tcp, n_waiting;
+
+	if (socket_count(&n_tcp, &n_waiting, reply) < 0)
+		return -1;
+	if (n_tcp != sockets.n_tcp || n_waiting)
+		return verdict(reply, KEEPER_CAUSE_SOCKET, "a connection is left");
+	return 0;
+}
+
+const struct aspect aspect_socket = {"socket", socket_learn, NULL, socket_look, socket_check};

@@ -215,6 +215,17 @@ enclose_raise_loopback(void *state, struct err *err)
 	return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? err_sys(err, "lo") : 0;
 }
 
+/* A connection that was closed would keep its port for a minute (TIME_WAIT), and the next call
+ * would find it taken. Where this cannot be written the keeper looks for such ports itself. */
+static int
+enclose_forget_connections(void *state, struct err *err)
+{
+	OWN(fd) int fd = open("/proc/sys/net/ipv4/tcp_max_tw_buckets", O_WRONLY | O_CLOEXEC);
+
+	(void)!write(fd, "0", 1);
+	return 0;
+}
+
 static int
 enclose_name_host(void *state, struct err *err)
 {
@@ -253,6 +264,7 @@ static const struct inside_step enclose_steps[] = {
 	{"emptying the bounding set", enclose_drop_bounding, INSIDE_ALL},
 	{"promising no new privileges", enclose_promise_no_privileges, INSIDE_ALL},
 	{"raising the loopback interface", enclose_raise_loopback, INSIDE_ALL},
+	{"forgetting closed connections", enclose_forget_connections, INSIDE_ALL},
 	{"naming its host", enclose_name_host, INSIDE_ALL},
 	{"leaving the spawner's session", enclose_leave_session, INSIDE_ALL},
 	{"making its anteroom", enclose_make_anteroom, INSIDE_ALL},
