@@ -246,7 +246,6 @@ seat_start_keeper(struct seats *seats, struct seat *seat, struct err *err)
 		.is_user_shared = seats->is_user_shared,
 	};
 
-	must(seat->state == SEAT_TAKEN);
 	if (seats->keeper < 0)
 		return err_set(err, ERR_NOT_FOUND, "mayfly-keeper is not installed");
 	return keeper_host_start(&seat->keeper, &plan, err);

@@ -100,7 +100,7 @@ void seat_take(struct seats *seats, struct seat *seat);
 int seat_use(struct seats *seats, struct seat *seat, struct inside_plan *plan,
 	const int fds[INSIDE_FDS], struct err *err);
 
-/* Starts a keeper beside a seat that was taken, whose daemon's end then stands in seat->keeper. */
+/* Starts a keeper beside a seat, spare or taken; the daemon's end then stands in seat->keeper. */
 int seat_start_keeper(struct seats *seats, struct seat *seat, struct err *err);
 
 /* A word to mayfly-init. 0, or -1 with errno. */

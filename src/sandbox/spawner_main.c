@@ -21,21 +21,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "base/path.h"
 #include "sandbox/landlock.h"
 #include "sandbox/provision.h"
 #include "sandbox/seat.h"
+#include "sandbox/spares.h"
 #include "sandbox/spawner_protocol.h"
 #include "sandbox/stage.h"
 #include "sandbox/template_host.h"
 #include "sandbox/tree.h"
 
-#define MAIN_SPARES       8   /* seats made ahead */
 #define MAIN_REMOVALS_MAX 256 /* trees being removed at one time */
 #define MAIN_EVENTS       64
-#define MAIN_RETRY_MS     2 /* between attempts to remove a cgroup */
+#define MAIN_RETRY_MS     2     /* between attempts to remove a cgroup */
+#define MAIN_REST_MS      60000 /* while there are more spares than few */
 #define MAIN_QUIET_MS     2 /* without work before a spare is made: starts do not wait for one */
 
 enum main_source {
@@ -61,7 +63,9 @@ static struct {
 	struct seat **by_sandbox; /* the seat of each of the daemon's numbers, or NULL */
 	struct main_removal removals[MAIN_REMOVALS_MAX];
 	int epoll;
-	bool is_spare_bad; /* making spares failed: not again before the daemon asks */
+	struct spares spares;
+	bool wants_keepers; /* the last that was started does: spares get theirs ahead */
+	bool is_spare_bad;  /* making spares failed: not again before the daemon asks */
 	bool is_over;
 } spawner;
 
@@ -120,7 +124,7 @@ main_reply_started(struct seat *seat)
 		fds[n++] = files[i];
 	}
 	reply.is_forked = seat->fork.is_forked;
-	reply.has_keeper = seat->keeper.daemon >= 0;
+	reply.has_keeper = seat->keeper.daemon >= 0 && !seat->keeper.is_ended;
 	if (reply.has_keeper)
 		fds[n++] = seat->keeper.daemon;
 	reply.has_listener = seat->listener >= 0;
@@ -550,15 +554,13 @@ main_gather(const struct spawner_request *request, struct seat *seat, int fds[IN
 	return rc;
 }
 
-/* While the sandbox mounts its root. One that cannot have a keeper does without. */
+/* One that cannot have a keeper does without. */
 static void
-main_start_keeper(const struct spawner_request *request, struct seat *seat)
+main_start_keeper(struct seat *seat)
 {
 	struct err err = {0};
 	int rc;
 
-	if (!request->wants_keeper)
-		return;
 	rc = seat_start_keeper(&spawner.seats, seat, &err);
 	if (rc == 0)
 		rc = main_watch(seat->keeper.pidfd, MAIN_KEEPER, seat->index, &err);
@@ -567,6 +569,18 @@ main_start_keeper(const struct spawner_request *request, struct seat *seat)
 	log_warn("keeper.failed", "sandbox=%u error=%s", seat->sandbox, log_q(err.text));
 	keeper_host_end(&seat->keeper);
 	main_on_keeper(seat);
+}
+
+/* A spare may have one already. */
+static void
+main_want_keeper(struct seat *seat, bool is_wanted)
+{
+	if (seat->kind == SANDBOX_INSTANCE)
+		spawner.wants_keepers = is_wanted;
+	if (!is_wanted)
+		keeper_host_end(&seat->keeper);
+	else if (seat->keeper.pidfd < 0)
+		main_start_keeper(seat);
 }
 
 static int
@@ -611,6 +625,7 @@ main_on_start(const struct spawner_request *request, const struct spawner_fds *f
 		main_reply_failure(SPAWNER_GONE, request->sandbox, &err);
 		return;
 	}
+	spares_take(&spawner.spares, spawner.seats.n_spare);
 	seat = list_first(&spawner.seats.spares, struct seat, link);
 	if (!seat)
 		seat = main_make_seat(&err);
@@ -630,7 +645,7 @@ main_on_start(const struct spawner_request *request, const struct spawner_fds *f
 	}
 	if (seat->oom >= 0)
 		main_watch(seat->oom, MAIN_OOM, seat->index, &err);
-	main_start_keeper(request, seat);
+	main_want_keeper(seat, request->wants_keeper);
 }
 
 static void
@@ -714,16 +729,33 @@ main_on_event(uint64_t data)
 static bool
 main_wants_spare(void)
 {
-	return !spawner.is_spare_bad && spawner.seats.n_spare < MAIN_SPARES &&
+	unsigned wanted = spares_wanted(&spawner.spares, clock_mono_us() / 1000);
+
+	return !spawner.is_spare_bad && spawner.seats.n_spare < wanted &&
 	       spawner.seats.n_used < spawner.seats.n;
+}
+
+/* The oldest goes; what was made for a burst is not kept for ever. */
+static void
+main_drop_spare(void)
+{
+	struct seat *seat = list_first(&spawner.seats.spares, struct seat, link);
+
+	if (spawner.seats.n_spare <= spares_wanted(&spawner.spares, clock_mono_us() / 1000))
+		return;
+	seat_take(&spawner.seats, seat);
+	seat_kill(&spawner.seats, seat);
 }
 
 static void
 main_make_spare(void)
 {
 	struct err err = {0};
+	struct seat *seat = main_make_seat(&err);
 
-	if (main_make_seat(&err))
+	if (seat && spawner.wants_keepers)
+		main_start_keeper(seat);
+	if (seat)
 		return;
 	spawner.is_spare_bad = true;
 	log_warn("spawner.spare_failed", "error=%s", log_q(err.text));
@@ -741,10 +773,14 @@ main_turn(void)
 		patience = MAIN_QUIET_MS;
 	else if (!list_is_empty(&spawner.seats.ending))
 		patience = MAIN_RETRY_MS;
+	else if (spawner.seats.n_spare > SPARES_MIN && patience < 0)
+		patience = MAIN_REST_MS;
 	n = epoll_wait(spawner.epoll, events, MAIN_EVENTS, patience);
 
 	if (n == 0 && wants_spare)
 		main_make_spare();
+	else if (n == 0)
+		main_drop_spare();
 	for (int i = 0; i < n && !spawner.is_over; i++)
 		main_on_event(events[i].data.u64);
 	main_clear_all();
@@ -825,6 +861,16 @@ main_open_templates(const struct stage_plan *stage)
 	template_host_open(&plan);
 }
 
+/* Fewer at most, for who counts what is there. */
+static void
+main_open_spares(void)
+{
+	const char *max = getenv("MAYFLY_SPARES");
+
+	spares_init(&spawner.spares, max ? (unsigned)strtoul(max, NULL, 10) : SPARES_MAX,
+		clock_mono_us() / 1000);
+}
+
 static int
 main_set_up(char **argv, int argc, struct err *err)
 {
@@ -833,6 +879,7 @@ main_set_up(char **argv, int argc, struct err *err)
 	int rc;
 
 	spawner.bounds.n_sandboxes = (unsigned)strtoul(argv[3], NULL, 10);
+	main_open_spares();
 	spawner.bounds.n_roots = (unsigned)stage.n_roots;
 	for (size_t i = 0; i < MAIN_REMOVALS_MAX; i++)
 		spawner.removals[i].pidfd = -1;

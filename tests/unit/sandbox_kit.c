@@ -287,6 +287,7 @@ kit_open(struct kit *kit, unsigned n_sandboxes)
 	struct err err = {0};
 
 	must(n_sandboxes <= KIT_SANDBOXES_MAX);
+	setenv("MAYFLY_SPARES", "8", 1);
 	memset(kit, 0, sizeof(*kit));
 	kit->uid_base = 300000 + (uint32_t)getpid() % 5000 * 4 * KIT_SANDBOXES_MAX;
 	kit->uid_base += n_kits++ % 4 * KIT_SANDBOXES_MAX;
