@@ -20,8 +20,8 @@
 #include "keeper/keep.h"
 #include "keeper/subject.h"
 
-#define KEEPER_KEEP_MS  2000
-#define KEEPER_RENEW_MS 1000
+#define KEEPER_KEEP_MS  3000
+#define KEEPER_RENEW_MS 2000
 
 static struct subject keeper_subject;
 static const struct keep_mechanism *keeper_mechanism; /* NULL: nothing is kept */

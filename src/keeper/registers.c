@@ -3,28 +3,21 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/own.h"
 #include "keeper/machine.h"
 
 #define REGISTERS_VECTOR_MAX 16384 /* bytes of NT_X86_XSTATE */
-#define REGISTERS_NAME_MAX   32
 
 struct registers_thread {
 	struct user_regs_struct user;
 	uint64_t mask;
 	void *vector; /* owned */
 	size_t n_vector;
-	int name; /* owned: its file `comm`, which no later thread with the same number has */
-	char text[REGISTERS_NAME_MAX];
 };
 
 /* In the order of subject->threads. */
@@ -64,19 +57,7 @@ registers_look(struct subject *subject, enum registers_calm *ret, struct keeper_
 }
 
 static int
-registers_open_name(struct subject *subject, pid_t tid, struct registers_thread *ret)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "%d/comm", tid);
-	ret->name = openat(subject->tasks, path, O_RDONLY | O_CLOEXEC);
-	if (ret->name < 0)
-		return -1;
-	return pread(ret->name, ret->text, sizeof(ret->text), 0) < 0 ? -1 : 0;
-}
-
-static int
-registers_learn_one(struct subject *subject, pid_t tid, struct registers_thread *ret)
+registers_learn_one(pid_t tid, struct registers_thread *ret)
 {
 	static uint8_t vector[REGISTERS_VECTOR_MAX];
 	struct iovec where = {vector, sizeof(vector)};
@@ -90,7 +71,7 @@ registers_learn_one(struct subject *subject, pid_t tid, struct registers_thread 
 	memcpy(ret->vector, vector, ret->n_vector);
 	if (machine_is_waiting(&ret->user))
 		machine_wait_again(&ret->user);
-	return registers_open_name(subject, tid, ret);
+	return 0;
 }
 
 /* Calls are made from where the main thread waits. */
@@ -114,8 +95,7 @@ registers_learn(struct subject *subject, struct keeper_reply *reply)
 {
 	registers_threads = mem_new(subject->n_threads * sizeof(*registers_threads));
 	for (size_t i = 0; i < subject->n_threads; i++) {
-		if (registers_learn_one(subject, subject->threads[i].tid, &registers_threads[i]) <
-			0)
+		if (registers_learn_one(subject->threads[i].tid, &registers_threads[i]) < 0)
 			return registers_failed(reply, "learning registers");
 	}
 	return registers_learn_base(subject, reply);
@@ -133,31 +113,10 @@ registers_set(pid_t tid, struct registers_thread *thread)
 	return (int)ptrace(PTRACE_SETSIGMASK, tid, sizeof(thread->mask), &thread->mask);
 }
 
-/* A name that the call has given it is put back by writing it; its absence shows another thread. */
-static int
-registers_check_name(struct subject *subject, size_t i, struct keeper_reply *reply)
-{
-	struct registers_thread *thread = &registers_threads[i];
-	char path[32], text[REGISTERS_NAME_MAX] = "";
-	OWN(fd) int fd = -1;
-
-	if (pread(thread->name, text, sizeof(text), 0) < 0)
-		return verdict(reply, KEEPER_CAUSE_THREADS, "a thread has ended");
-	if (memcmp(text, thread->text, sizeof(text)) == 0)
-		return 0;
-	snprintf(path, sizeof(path), "%d/comm", subject->threads[i].tid);
-	fd = openat(subject->tasks, path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, thread->text, strcspn(thread->text, "\n")) < 0)
-		return verdict(reply, KEEPER_CAUSE_THREADS, "a thread has another name");
-	return 0;
-}
-
 int
 registers_restore(struct subject *subject, struct keeper_reply *reply)
 {
 	for (size_t i = 0; i < subject->n_threads; i++) {
-		if (registers_check_name(subject, i, reply) < 0)
-			return -1;
 		if (registers_set(subject->threads[i].tid, &registers_threads[i]) < 0)
 			return registers_failed(reply, "setting registers");
 	}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * registers - what a thread is beside memory: its registers, vector state and signal mask, and that
- * it is the thread that it was.
+ * registers - what a thread is beside memory: its registers, vector state and signal mask.
  *
  * mayfly-keeper; the subject is stopped.
  */
@@ -21,7 +20,7 @@ int registers_look(struct subject *subject, enum registers_calm *ret, struct kee
 
 /* Learns all threads, of which the main one waits, and what calls are made from (subject->base). */
 int registers_learn(struct subject *subject, struct keeper_reply *reply);
-/* Brings all of them back, and verifies that they are the same threads. */
+/* Brings all of them back. */
 int registers_restore(struct subject *subject, struct keeper_reply *reply);
 /* Gives a child of the main thread, which is stopped, what the main thread had. */
 int registers_give(pid_t child, struct keeper_reply *reply);

@@ -2,8 +2,8 @@
 /*
  * keeper_kit - a program with a channel, as a sandbox has it, and mayfly-keeper beside it.
  *
- * The program is the one child of a process that plays mayfly-init: in a mount namespace with a
- * /tmp of its own, with descriptors 0 to 3. Root is needed for that.
+ * The program is the one child of a process that plays mayfly-init: in namespaces of its own with a
+ * fresh /tmp and no network, with descriptors 0 to 3. Root is needed for that.
  */
 #ifndef MAYFLY_UNIT_KEEPER_KIT_H
 #define MAYFLY_UNIT_KEEPER_KIT_H
