@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cgroup and sandbox tests on cgroup v2 and a stock kernel, in a virtual machine.
+"""The cgroup, sandbox and keeper tests on cgroup v2 and a stock kernel, in a virtual machine.
 
 Boots Debian's newest cloud kernel under qemu (TCG: no hardware help is needed) with an initramfs
 of busybox, the spawner and the test programs, and reads their TAP from the serial console.
@@ -41,6 +41,7 @@ ip link set lo up
 echo "kernel $(uname -r)"
 export CMOCKA_MESSAGE_OUTPUT=TAP MAYFLY_CGROUP=v2
 export MAYFLY_LIBEXEC=/mayfly MAYFLY_PROBE=/mayfly/sandbox_probe
+export MAYFLY_KEEPER=/mayfly/mayfly-keeper MAYFLY_SUBJECT=/mayfly/keeper_subject
 for name in @TESTS@; do
     echo "begin $name"
     /mayfly/$name
@@ -85,7 +86,9 @@ def initramfs(folder, tests):
     (root / 'etc' / 'hostname').write_text('vm\n')
     shutil.copy(shutil.which('busybox'), root / 'bin' / 'busybox')
     programs = [BUILD / 'src' / 'sandbox' / 'mayfly-spawner', BUILD / 'src' / 'sandbox' / 'mayfly-init',
+                BUILD / 'src' / 'keeper' / 'mayfly-keeper',
                 BUILD / 'tests' / 'unit' / 'sandbox_probe',
+                BUILD / 'tests' / 'unit' / 'keeper_subject',
                 *(BUILD / 'tests' / 'unit' / name for name in tests)]
     for program in programs:
         assert program.exists(), f'{program} is not built'
@@ -120,10 +123,9 @@ def boot(folder, tests, timeout_s):
     return text.decode('utf-8', 'replace').replace('\r', '')
 
 
-@pytest.mark.timeout(300)
-def test_cgroups_and_sandboxes_hold_on_v2(tmp_path):
-    tests = ['test_cgroup', 'test_sandbox', 'test_spawner']
-    console = boot(tmp_path, tests, 280)
+def run_all(folder, tests):
+    """What the console tells of them, which have all run and gone well."""
+    console = boot(folder, tests, 280)
     print(console)
     assert 'kernel ' in console
     for name in tests:
@@ -132,3 +134,15 @@ def test_cgroups_and_sandboxes_hold_on_v2(tmp_path):
         assert part[2].startswith('0\n'), f'{name} failed'
         assert re.search(r'^ok \d+', part[0], re.M)
         assert not re.search(r'^not ok|# SKIP', part[0], re.M)
+    return console
+
+
+@pytest.mark.timeout(300)
+def test_cgroups_and_sandboxes_hold_on_v2(tmp_path):
+    run_all(tmp_path, ['test_cgroup', 'test_sandbox', 'test_spawner'])
+
+
+@pytest.mark.timeout(300)
+def test_calls_are_undone_with_the_soft_dirty_pages_of_debians_kernel(tmp_path):
+    console = run_all(tmp_path, ['test_keeper'])
+    assert 'tracker soft_dirty' in console

@@ -78,6 +78,8 @@ what_was_undone_is_counted(void **state)
 	assert_true(reply.figures.n_tracked_kib > reply.figures.snapshot_kib);
 	assert_true(reply.figures.tracker == KEEPER_PAGEMAP_SCAN ||
 		    reply.figures.tracker == KEEPER_SOFT_DIRTY);
+	print_message("# tracker %s\n",
+		reply.figures.tracker == KEEPER_SOFT_DIRTY ? "soft_dirty" : "pagemap_scan");
 	kit_call_well(&kit, "thread", answer);
 	assert_int_equal(kit_renew_well(&kit).figures.n_threads, 3);
 	kit_call_well(&kit, "map", answer);
