@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "base/mem.h"
+#include "base/own.h"
 #include "keeper/aspect.h"
 #include "keeper/fd_list.h"
 #include "keeper/fdinfo.h"
@@ -15,10 +16,11 @@
 #define DESCRIPTORS_MAX 512 /* of a program that can be kept */
 
 static struct {
+	int folder;        /* owned: /proc/<pid>/fd */
 	struct fdinfo *at; /* owned, ascending */
 	size_t n, n_room;
 	size_t first_close, n_closes; /* in the batch */
-} descriptors;
+} descriptors = {.folder = -1};
 
 static void
 descriptors_forget(void)
@@ -26,6 +28,7 @@ descriptors_forget(void)
 	for (size_t i = 0; i < descriptors.n; i++)
 		fdinfo_done(&descriptors.at[i]);
 	descriptors.n = 0;
+	own_fd(&descriptors.folder);
 }
 
 static int
@@ -34,7 +37,8 @@ descriptors_learn(struct subject *subject, struct keeper_reply *reply)
 	struct fd_list list;
 
 	descriptors_forget();
-	if (fd_list_read(subject, &list, reply) < 0)
+	descriptors.folder = fd_list_open(subject, reply);
+	if (descriptors.folder < 0 || fd_list_read(descriptors.folder, &list, reply) < 0)
 		return -1;
 	if (list.n > DESCRIPTORS_MAX)
 		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "it has %zu descriptors", list.n);
@@ -69,7 +73,7 @@ descriptors_close_new(struct subject *subject, struct keeper_reply *reply)
 	size_t known = 0;
 	int64_t closed_to = -1;
 
-	if (fd_list_read(subject, &list, reply) < 0)
+	if (fd_list_read(descriptors.folder, &list, reply) < 0)
 		return -1;
 	for (size_t i = 0; i < list.n; i++) {
 		while (known < descriptors.n && descriptors.at[known].number < list.at[i])
@@ -95,7 +99,7 @@ descriptors_look(struct subject *subject, struct keeper_reply *reply)
 		if (fdinfo_look(subject, &descriptors.at[i], reply) < 0)
 			return -1;
 	}
-	if (fd_list_count(subject, &n, reply) < 0)
+	if (fd_list_count(descriptors.folder, &n, reply) < 0)
 		return -1;
 	return n == descriptors.n ? 0 : descriptors_close_new(subject, reply);
 }
@@ -112,7 +116,7 @@ descriptors_check_closed(struct subject *subject, struct keeper_reply *reply)
 			return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "close_range: %s",
 				strerror((int)-result));
 	}
-	if (fd_list_count(subject, &n, reply) < 0)
+	if (fd_list_count(descriptors.folder, &n, reply) < 0)
 		return -1;
 	if (n != descriptors.n)
 		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "%zu descriptors are left",
@@ -126,7 +130,7 @@ descriptors_check(struct subject *subject, struct keeper_reply *reply)
 	if (descriptors.n_closes > 0 && descriptors_check_closed(subject, reply) < 0)
 		return -1;
 	for (size_t i = 0; i < descriptors.n; i++) {
-		if (fdinfo_check(&descriptors.at[i], reply) < 0)
+		if (fdinfo_check(subject, &descriptors.at[i], reply) < 0)
 			return -1;
 	}
 	return 0;

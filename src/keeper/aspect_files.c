@@ -30,6 +30,8 @@ static struct {
 	struct tmp_tree *tree; /* owned */
 	struct stat stat;
 	struct statfs room;
+	struct timespec
+		changed; /* ctime of /tmp when it was last as it was; 0: it may change unseen */
 } files = {.tmp = -1};
 
 static int
@@ -64,6 +66,27 @@ files_let_clock_tick(void)
 		nanosleep(&(struct timespec){.tv_nsec = FILES_TICK_NS}, NULL);
 }
 
+/* Whatever is done to /tmp itself sets its ctime, which nobody can set back. One that is of this
+ * tick may be set again to what it is, so it tells nothing. */
+static void
+files_note_top(const struct stat *is)
+{
+	struct timespec now;
+	int64_t age_ns;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	age_ns = (now.tv_sec - is->st_ctim.tv_sec) * 1000000000ll + now.tv_nsec -
+		 is->st_ctim.tv_nsec;
+	files.changed = age_ns > FILES_TICK_NS ? is->st_ctim : (struct timespec){0, 0};
+}
+
+static bool
+files_is_top_untouched(const struct stat *is)
+{
+	return files.changed.tv_sec != 0 && is->st_ctim.tv_sec == files.changed.tv_sec &&
+	       is->st_ctim.tv_nsec == files.changed.tv_nsec;
+}
+
 static int
 files_learn(struct subject *subject, struct keeper_reply *reply)
 {
@@ -73,6 +96,7 @@ files_learn(struct subject *subject, struct keeper_reply *reply)
 	if (!files.tree)
 		return files_fail(reply, "keeping what is in");
 	files_let_clock_tick();
+	files_note_top(&files.stat);
 	return 0;
 }
 
@@ -121,7 +145,28 @@ files_restore_top(const struct stat *is, struct keeper_reply *reply)
 	return 0;
 }
 
-/* The size of a folder of a tmpfs tells how many names are in it. */
+static int
+files_restore(struct keeper_reply *reply)
+{
+	struct stat is;
+
+	if (tmp_tree_restore(files.tmp, files.tree, &reply->figures.n_files) < 0)
+		return errno == EBUSY ? verdict(reply, KEEPER_CAUSE_FILES,
+						"files that were in /tmp have changed")
+				      : files_fail(reply, "emptying");
+	if (files_drop_xattrs(reply) < 0)
+		return -1;
+	if (fstat(files.tmp, &is) < 0)
+		return files_fail(reply, "looking at");
+	if (files_restore_top(&is, reply) < 0)
+		return -1;
+	if (fstat(files.tmp, &is) < 0)
+		return files_fail(reply, "looking at");
+	files_note_top(&is);
+	return 0;
+}
+
+/* A name that comes or goes in it changes a folder as well. */
 static int
 files_look(struct subject *subject, struct keeper_reply *reply)
 {
@@ -129,14 +174,9 @@ files_look(struct subject *subject, struct keeper_reply *reply)
 
 	if (fstat(files.tmp, &is) < 0)
 		return files_fail(reply, "looking at");
-	if ((is.st_size > 0 || tmp_tree_entries(files.tree) > 0) &&
-		tmp_tree_restore(files.tmp, files.tree, &reply->figures.n_files) < 0)
-		return errno == EBUSY ? verdict(reply, KEEPER_CAUSE_FILES,
-						"files that were in /tmp have changed")
-				      : files_fail(reply, "emptying");
-	if (files_drop_xattrs(reply) < 0 || fstat(files.tmp, &is) < 0)
-		return -1;
-	return files_restore_top(&is, reply);
+	if (files_is_top_untouched(&is) && tmp_tree_entries(files.tree) == 0)
+		return 0;
+	return files_restore(reply);
 }
 
 /* Files that only a descriptor held, or a message between sockets, may go a moment later. */

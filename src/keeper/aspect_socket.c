@@ -160,6 +160,7 @@ static int
 socket_learn(struct subject *subject, struct keeper_reply *reply)
 {
 	unsigned n_waiting;
+	OWN(fd) int folder = fd_list_open(subject, reply);
 	struct fd_list list;
 	bool is_channel_there = false;
 
@@ -168,7 +169,7 @@ socket_learn(struct subject *subject, struct keeper_reply *reply)
 		sockets.counts = procfile_open(subject, reply, "net/sockstat");
 	if (sockets.counts < 0 || socket_count(&sockets.n_tcp, &n_waiting, reply) < 0)
 		return -1;
-	if (fd_list_read(subject, &list, reply) < 0)
+	if (folder < 0 || fd_list_read(folder, &list, reply) < 0)
 		return -1;
 	for (size_t i = 0; i < list.n; i++) {
 		struct stat stat;

@@ -3,14 +3,13 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/own.h"
+#include "keeper/procfile.h"
 
 static int fd_list_numbers[FD_LIST_MAX];
 
@@ -27,14 +26,21 @@ fd_list_add(struct fd_list *list, const char *name, struct keeper_reply *reply)
 }
 
 int
-fd_list_read(struct subject *subject, struct fd_list *ret, struct keeper_reply *reply)
+fd_list_open(struct subject *subject, struct keeper_reply *reply)
 {
-	OWN(fd) int folder = openat(subject->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return procfile_open(subject, reply, "fd");
+}
+
+int
+fd_list_read(int folder, struct fd_list *ret, struct keeper_reply *reply)
+{
 	char names[4096];
 	long n = 0;
 
 	*ret = (struct fd_list){fd_list_numbers, 0};
-	while (folder >= 0 && (n = syscall(SYS_getdents64, folder, names, sizeof(names))) > 0) {
+	if (lseek(folder, 0, SEEK_SET) == 0)
+		n = syscall(SYS_getdents64, folder, names, sizeof(names));
+	for (; n > 0; n = syscall(SYS_getdents64, folder, names, sizeof(names))) {
 		for (long at = 0; at < n;) {
 			struct dirent64 *entry = (void *)(names + at);
 
@@ -43,23 +49,23 @@ fd_list_read(struct subject *subject, struct fd_list *ret, struct keeper_reply *
 				return -1;
 		}
 	}
-	if (folder < 0 || n < 0)
+	if (n < 0)
 		return verdict(
 			reply, KEEPER_CAUSE_KERNEL, "listing descriptors: %s", strerror(errno));
 	return 0;
 }
 
 int
-fd_list_count(struct subject *subject, size_t *ret, struct keeper_reply *reply)
+fd_list_count(int folder, size_t *ret, struct keeper_reply *reply)
 {
 	struct fd_list list;
 	struct stat stat;
 
-	if (fstatat(subject->proc, "fd", &stat, 0) == 0 && stat.st_size > 0) {
+	if (fstat(folder, &stat) == 0 && stat.st_size > 0) {
 		*ret = (size_t)stat.st_size;
 		return 0;
 	}
-	if (fd_list_read(subject, &list, reply) < 0)
+	if (fd_list_read(folder, &list, reply) < 0)
 		return -1;
 	*ret = list.n;
 	return 0;

@@ -16,9 +16,12 @@ struct fd_list {
 	size_t n;
 };
 
-int fd_list_read(struct subject *subject, struct fd_list *ret, struct keeper_reply *reply);
+/* A folder of /proc to read again and again, the caller's to close; or -1 with a verdict. */
+int fd_list_open(struct subject *subject, struct keeper_reply *reply);
+
+int fd_list_read(int folder, struct fd_list *ret, struct keeper_reply *reply);
 
 /* How many, without a list where the kernel counts them (Linux 6.2). */
-int fd_list_count(struct subject *subject, size_t *ret, struct keeper_reply *reply);
+int fd_list_count(int folder, size_t *ret, struct keeper_reply *reply);
 
 #endif

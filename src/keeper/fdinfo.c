@@ -238,14 +238,32 @@ fdinfo_look(struct subject *subject, struct fdinfo *info, struct keeper_reply *r
 		if (fdinfo_mend(subject, info, text, reply) < 0)
 			return -1;
 	}
-	return info->has_queue ? fdinfo_empty(subject, info, reply) : 0;
+	if (info->has_queue) {
+		info->queue_at = subject_reserve(subject, NULL, sizeof(int));
+		subject_add_call(
+			subject, SYS_ioctl, (uint64_t)info->number, FIONREAD, info->queue_at);
+	}
+	return 0;
+}
+
+/* Empty, as it was. */
+static bool
+fdinfo_is_empty(const struct subject *subject, const struct fdinfo *info)
+{
+	int n;
+
+	memcpy(&n, subject_scratch(subject, info->queue_at), sizeof(n));
+	return n == 0 && info->n_waiting == 0;
 }
 
 int
-fdinfo_check(struct fdinfo *info, struct keeper_reply *reply)
+fdinfo_check(struct subject *subject, struct fdinfo *info, struct keeper_reply *reply)
 {
 	static char text[FDINFO_SIZE];
 
+	if (info->has_queue && !fdinfo_is_empty(subject, info) &&
+		fdinfo_empty(subject, info, reply) < 0)
+		return -1;
 	if (!info->is_mended)
 		return 0;
 	if (fdinfo_read(info, text, reply) < 0)

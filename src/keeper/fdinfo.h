@@ -32,9 +32,10 @@ enum fdinfo_kind {
 struct fdinfo {
 	int number; /* in the subject */
 	enum fdinfo_kind kind;
-	int fd;         /* owned: its file in /proc */
-	char *was;      /* owned: its text at KEEP */
-	bool has_queue; /* bytes may wait in it: pipes, inotify */
+	int fd;            /* owned: its file in /proc */
+	char *was;         /* owned: its text at KEEP */
+	bool has_queue;    /* bytes may wait in it: pipes, inotify */
+	uint64_t queue_at; /* in the batch's scratch: how many do */
 	/* What waited in a pipe at KEEP: libuv keeps a lock as one byte in a pipe to itself. */
 	char waiting[FDINFO_WAITING];
 	size_t n_waiting;
@@ -50,8 +51,8 @@ void fdinfo_done(struct fdinfo *info);
  * cannot be is a verdict. */
 int fdinfo_look(struct subject *subject, struct fdinfo *info, struct keeper_reply *reply);
 
-/* After the batch: whether all that was mended is as it was. */
-int fdinfo_check(struct fdinfo *info, struct keeper_reply *reply);
+/* After the batch: takes out what waits in it; whether all that was mended is as it was. */
+int fdinfo_check(struct subject *subject, struct fdinfo *info, struct keeper_reply *reply);
 
 const char *fdinfo_word(enum fdinfo_kind kind); /* "eventfd" */
 
