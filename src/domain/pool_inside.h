@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pool_inside - what the parts of a pool share: its places (pool.c), how many instances it wants
- * (pool_scale.c), whose turn it is (pool_share.c), their life (pool_start.c). For these files
- * only. ON_LOOP.
+ * (pool_scale.c), whose turn it is (pool_share.c), their life (pool_start.c), what is told
+ * (pool_stats.c). For these files only. ON_LOOP.
  *
  *	 starting ──READY──▶ idle ◀──▶ partial ◀──▶ full      one list for each; what is renewed
  *	     └───────────────┴───────────┴───────────┴──▶ ending ──on_gone──▶ freed     is in `full`

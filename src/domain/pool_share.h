@@ -64,7 +64,7 @@ struct pool_share *pool_share_hold(struct domain *domain, const char *org);
 void pool_share_release(struct pool_share *share);
 
 /* The pool is due an instance: it gets its turn in pool_share_run(). */
-void pool_share_ask(struct pool *pool) ON_LOOP;
+void pool_share_ask(struct pool *pool);
 void pool_share_withdraw(struct pool *pool);
 
 /* Hands out what is free now. */

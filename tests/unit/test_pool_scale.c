@@ -93,6 +93,7 @@ min_instances_are_of_the_version_that_serves(void **state)
 	serve(kit->version);
 	kit_wait_ms(kit, 20);
 	serve(second);
+	thread_on_loop();
 	pool_retire(kit->version->pool);
 	kit_wait_ms(kit, 20);
 	assert_int_equal(kit_stats(kit->version).n_ready, 0);
