@@ -43,6 +43,7 @@ static struct {
 	pid_t inside[THREAD_FACTS_MAX]; /* their numbers in the sandbox */
 	size_t n_threads;
 	bool is_any_mended, is_in_doubt;
+	bool is_rseq_fixed; /* all are registered, and no call would undo that */
 } facts;
 
 /* ---- seeing ---- */
@@ -100,7 +101,8 @@ facts_see(struct subject *subject, size_t thread, struct facts *ret, struct keep
 
 	memset(ret, 0, offsetof(struct facts, cpus));
 	facts_see_schedule(tid, ret);
-	ptrace(FACTS_GET_RSEQ, tid, sizeof(ret->rseq), &ret->rseq);
+	if (!facts.is_rseq_fixed)
+		ptrace(FACTS_GET_RSEQ, tid, sizeof(ret->rseq), &ret->rseq);
 	if (thread == 0)
 		return 0;
 	syscall(SYS_get_robust_list, tid, &ret->robust_head, &length);
@@ -160,12 +162,24 @@ facts_learn_one(struct subject *subject, size_t thread, struct keeper_reply *rep
 	return 0;
 }
 
+/* The sandbox lets nobody unregister (sandbox/syscall_filter.c). */
+static void
+facts_fix_rseq(void)
+{
+	facts.is_rseq_fixed = true;
+	for (size_t i = 0; i < facts.n_threads; i++)
+		facts.is_rseq_fixed &= facts.threads[i].rseq.address != 0;
+	for (size_t i = 0; facts.is_rseq_fixed && i < facts.n_threads; i++)
+		facts.threads[i].rseq = (struct facts_rseq){0};
+}
+
 int
 thread_facts_learn(struct subject *subject, struct keeper_reply *reply)
 {
 	for (size_t i = 0; i < facts.n_threads; i++)
 		own_fd(&facts.stats[i]);
 	facts.n_threads = 0;
+	facts.is_rseq_fixed = false;
 	if (subject->n_threads > THREAD_FACTS_MAX)
 		return verdict(
 			reply, KEEPER_CAUSE_THREADS, "it has %zu threads", subject->n_threads);
@@ -174,6 +188,7 @@ thread_facts_learn(struct subject *subject, struct keeper_reply *reply)
 			return -1;
 	}
 	facts_see_init(subject, &facts.init);
+	facts_fix_rseq();
 	return 0;
 }
 

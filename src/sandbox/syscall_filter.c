@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,6 +43,8 @@ enum filter_verdict {
 	FILTER_ARCH_PRCTL,
 	FILTER_CLOSE_RANGE,
 	FILTER_PRLIMIT,
+	FILTER_RSEQ,
+	FILTER_SETSOCKOPT,
 	FILTER_VERDICTS,
 };
 
@@ -111,6 +114,8 @@ enum filter_verdict {
 #define FILTER_PAGEMAP_SCAN 0xc0606610u /* Linux 6.7 */
 #define FILTER_EPIOCSPARAMS 0x40088a01u /* Linux 6.9 */
 
+#define FILTER_FLOWLABEL_MGR 32 /* IPV6_FLOWLABEL_MGR of <linux/in6.h> */
+
 /* A verdict is a few instructions that end in a return. */
 static const struct filter_block {
 	size_t n;
@@ -158,6 +163,13 @@ static const struct filter_block {
 		{LOAD_ARG(2), JUMP_ANY(2 /* CLOSE_RANGE_UNSHARE */, 0, 1), REFUSE(EINVAL), ALLOW}},
 	/* Those of pid 1, which has the same user. */
 	[FILTER_PRLIMIT] = {4, {LOAD_ARG(0), JUMP_EQ(1, 0, 1), REFUSE(EPERM), ALLOW}},
+	/* A thread that is registered stays so: its keeper need not look. */
+	[FILTER_RSEQ] = {4,
+		{LOAD_ARG(2), JUMP_ANY(1 /* RSEQ_FLAG_UNREGISTER */, 0, 1), REFUSE(EINVAL), ALLOW}},
+	/* Labels that outlive the socket that asked for them. */
+	[FILTER_SETSOCKOPT] = {6,
+		{LOAD_ARG(1), JUMP_EQ(IPPROTO_IPV6, 0, 3), LOAD_ARG(2),
+			JUMP_EQ(FILTER_FLOWLABEL_MGR, 0, 1), REFUSE(EPERM), ALLOW}},
 };
 
 static const struct {
@@ -174,6 +186,8 @@ static const struct {
 	{"arch_prctl", FILTER_ARCH_PRCTL},
 	{"close_range", FILTER_CLOSE_RANGE},
 	{"prlimit64", FILTER_PRLIMIT},
+	{"rseq", FILTER_RSEQ},
+	{"setsockopt", FILTER_SETSOCKOPT},
 };
 
 /* Names that libseccomp 2.5.4 does not know; the numbers are the same everywhere. */

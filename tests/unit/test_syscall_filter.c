@@ -120,8 +120,8 @@ is_listed(const char *const *names, size_t n, int number)
 static bool
 is_checked_but_fine(const char *name)
 {
-	static const char *const names[] = {
-		"clone", "ioctl", "personality", "fcntl", "madvise", "close_range", "prlimit64"};
+	static const char *const names[] = {"clone", "ioctl", "personality", "fcntl", "madvise",
+		"close_range", "prlimit64", "rseq", "setsockopt"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (strcmp(names[i], name) == 0)
@@ -309,6 +309,12 @@ no_thread_gets_descriptors_and_pid_1_no_limits_of_its_own(void **state)
 	assert_int_equal(judge_name("prlimit64", 1, 7, 1), refusal(EPERM));
 	assert_int_equal(judge_name("prlimit64", 1ull << 32 | 1, 7, 1), refusal(EPERM));
 	assert_int_equal(judge_name("prlimit64", 2, 7, 1), SECCOMP_RET_ALLOW);
+	assert_int_equal(judge_name("rseq", 0, 32, 1), refusal(EINVAL));
+	assert_int_equal(judge_name("rseq", 0, 32, 0), SECCOMP_RET_ALLOW);
+	/* IPV6_FLOWLABEL_MGR, SO_TYPE … of the same number */
+	assert_int_equal(judge_name("setsockopt", 3, 41, 32), refusal(EPERM));
+	assert_int_equal(judge_name("setsockopt", 3, 1, 32), SECCOMP_RET_ALLOW);
+	assert_int_equal(judge_name("setsockopt", 3, 41, 26), SECCOMP_RET_ALLOW);
 }
 
 static void
