@@ -19,6 +19,8 @@ HEAD_SIZE = HEAD.size
 IN_SIZE = 128 * 1024
 OUT_SIZE = 64 * 1024
 
+_spares = []  # buffers made ahead: see template.py
+
 
 class Channel:
     def __init__(self, fd):
@@ -31,7 +33,7 @@ class Channel:
     def frames(self, flags=0):
         """Every frame that comes, as (kind, call, view), until the other side is gone. With
         MSG_DONTWAIT gives None where it would wait."""
-        buffer = bytearray(IN_SIZE)
+        buffer = _spares.pop() if _spares else bytearray(IN_SIZE)
         view = memoryview(buffer)
         receive = self.socket.recv_into
         unpack = HEAD.unpack_from

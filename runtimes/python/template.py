@@ -31,6 +31,7 @@ AT_BOOT = ("PYTHON", "LD_", "LC_", "LANG", "LANGUAGE", "MALLOC_", "GLIBC_TUNABLE
 BASE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp",
         "LANG": "C.UTF-8", "TZ": "UTC"}
 COMMAND = "MAYFLY_COMMAND_"
+WARM = 24  # turns, after which Python has settled what it makes of code
 
 
 def load():
@@ -41,25 +42,52 @@ def load():
             pass  # this Python is built without it
 
 
-def warm():
-    """What each call runs is run before the fork, in an instance of nothing."""
-    import _socket
-    import json
-
+def warm_call(json, socket):
+    """A call and its answer, by a handler of ours."""
     def handler(event, context):
         context.get_remaining_time_in_millis()
         return {"statusCode": 200, "headers": {"a": "b"}, "body": json.dumps(event)}
 
-    here, there = _socket.socketpair()
+    here, there = socket.socketpair()
     channel = shim.channel_of.Channel(there.detach())
     head = b'{"headers":{"content-type":"application/json"},"rawPath":"/"}'
     call = shim.call_of.START.pack(bytes(32), b"0" * 26, shim.call_of.HTTP, 0, len(head))
     for payload in (call + head, call + head + b"{}"):
         here.sendall(shim.channel_of.HEAD.pack(len(payload), shim.channel_of.CALL, 0, 0, 1) + payload)
-    here.shutdown(_socket.SHUT_WR)
+    here.shutdown(socket.SHUT_WR)
     shim.serve_plainly(channel, handler, None)
     here.close()
     channel.socket.close()
+
+
+def warm_start(loader, path):
+    """What a fork does before its first call."""
+    environment, _ = parse_init(b"MAYFLY_HANDLER=main.handler\0MAYFLY_COMMAND_0=a\0B=c\0")
+    must_boot(environment, {"none"})
+    os.environ.clear()
+    os.environ.update(environment)
+    os.environ.clear()
+    os.environ.update(BASE)
+    source = loader("mayfly_warm", os.path.join(HERE, "mayfly_load.py"))
+    exec(source.source_to_code(source.get_data(source.path), source.path), {"__name__": "mayfly_warm"})
+    shim.load.function("mayfly_warm.handler", HERE, shim.DEPS)
+    del sys.modules["mayfly_warm"]
+    sys.path[:] = path
+    os.chdir("/")
+
+
+def warm():
+    """An interpreter writes into what it runs: counts, and faster forms of what runs often. What is
+    written here is not copied in each fork."""
+    import _socket
+    import json
+    from importlib.machinery import SourceFileLoader
+
+    path = list(sys.path)
+    for _ in range(WARM):
+        warm_call(json, _socket)
+        warm_start(SourceFileLoader, path)
+    shim.channel_of._spares.append(bytearray(shim.channel_of.IN_SIZE))
 
 
 def read_init():
