@@ -528,15 +528,3 @@ def test_the_doctor_knows_the_way_out(provider):
     findings = provider.get('/v1/doctor').expect(200).json()['findings']
     found = [finding for finding in findings if finding['name'] == 'network.egress']
     assert len(found) == 1 and found[0]['available'] and 'local routes' in found[0]['why']
-
-
-def test_a_daemon_without_root_gives_the_same_network():
-    with outside.Web() as web, \
-            mayfly.Daemon(config=f'egress_private = {HOST}\n', user=65534) as daemon:
-        org = daemon.new_org()
-        org.deploy('get', URLLIB, runtime='python', network=egress(f'{HOST}:{web.port}'))
-        answer = org.call('get', {'url': f'http://{HOST}:{web.port}/r'}).expect(200).json()
-        assert answer == {'ok': True, 'status': 200, 'body': 'hello /r'}
-        answer = org.call('get', {'url': 'http://169.254.169.254/'}).expect(200).json()
-        assert not answer['ok']
-        web.shutdown()

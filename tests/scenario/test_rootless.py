@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import mayfly
+import outside
 
 NOBODY = 65534
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='becomes another user')
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='becomes another user'
 
 @pytest.fixture(scope='module')
 def rootless():
-    one = mayfly.Daemon(user=NOBODY)
+    one = mayfly.Daemon(user=NOBODY, config=f'egress_private = {outside.HOST}\n')
     try:
         yield one.start()
     finally:
@@ -56,6 +57,24 @@ def test_a_tenant_is_no_more_than_that_user_and_sees_nobody_else(org):
     uid, pids, status = org.call('who').expect(200).json()
     assert uid != 0 and len(pids) <= 3
     assert 'CapEff:\t0000000000000000' in status and 'Seccomp:\t2' in status
+
+
+def test_a_network_leads_where_it_may_and_nowhere_else(org):
+    with outside.Web() as web:
+        org.deploy('get', '''
+import urllib.request
+
+def handler(event, context):
+    try:
+        return urllib.request.urlopen(event, timeout=10).read().decode()
+    except OSError as error:
+        return type(error).__name__
+''', 'python', network=outside.egress(f'{outside.HOST}:{web.port}', '169.254.169.254:80'))
+        got = org.call('get', f'http://{outside.HOST}:{web.port}/a').expect(200)
+        assert got.json() == 'hello /a'
+        assert org.record(got.call_id)['egress_bytes_in'] > 0
+        assert org.call('get', 'http://169.254.169.254/').expect(200).json() == 'URLError'
+        web.shutdown()
 
 
 def test_what_cannot_be_measured_is_not_said_to_be_zero(org):
