@@ -120,15 +120,19 @@ share_is_crowded(const struct domain *domain)
 	return share_n_left(domain) <= domain->shares.n_slots;
 }
 
-/* The one with the fewest instances, of several that whose turn is next. */
+/* The one with the fewest instances, of several that whose turn is next. However many want, those
+ * that have some are no more than there are instances. */
 static struct pool_share *
 share_neediest(const struct pool_shares *shares)
 {
 	struct pool_share *share, *neediest = NULL;
 
-	list_each (&shares->turns, share, turn_link)
+	list_each (&shares->turns, share, turn_link) {
 		if (!neediest || share->n_instances < neediest->n_instances)
 			neediest = share;
+		if (neediest->n_instances == 0)
+			break;
+	}
 	return neediest;
 }
 
@@ -137,9 +141,12 @@ share_neediest_pool(const struct pool_share *share)
 {
 	struct pool *pool, *neediest = NULL;
 
-	list_each (&share->wanting, pool, want_link)
+	list_each (&share->wanting, pool, want_link) {
 		if (!neediest || pool_n(pool) < pool_n(neediest))
 			neediest = pool;
+		if (pool_n(neediest) == 0)
+			break;
+	}
 	return neediest;
 }
 
