@@ -18,8 +18,8 @@
 #include "base/mem.h"
 #include "base/own.h"
 
-#define LAYOUT_TEXT_MAX    (8u << 20)
-#define LAYOUT_CHANGES_MAX 512
+#define LAYOUT_TEXT_MAX  (8u << 20)
+#define LAYOUT_CALLS_MAX 512
 
 struct layout_text {
 	char *at; /* owned */
@@ -160,13 +160,24 @@ struct layout_change {
 	struct layout *layout;
 	struct subject *subject;
 	struct keeper_reply *reply;
+	size_t n_calls;
+	size_t removal; /* of the batch: the last call, if it takes a mapping away; else SIZE_MAX */
 };
 
+/* A hole that lies between two that go may go with them. */
 static int
 layout_remove(struct layout_change *change, uint64_t start, uint64_t end)
 {
-	subject_add_call(change->subject, SYS_munmap, start, end - start);
+	struct subject *subject = change->subject;
+
 	change->reply->figures.n_dropped_kib += (uint32_t)((end - start) / 1024);
+	if (change->removal != SIZE_MAX) {
+		subject->batch[change->removal].args[1] =
+			end - subject->batch[change->removal].args[0];
+		return 0;
+	}
+	change->removal = subject_add_call(subject, SYS_munmap, start, end - start);
+	change->n_calls++;
 	return 0;
 }
 
@@ -194,12 +205,16 @@ static int
 layout_change(struct layout_change *change, const struct maps_range *was,
 	const struct maps_range *is, uint64_t start, uint64_t end)
 {
+	if (was)
+		change->removal = SIZE_MAX;
 	if (was && is && maps_is_same_source(was, is) && was->protection == is->protection)
 		return 0;
-	if (++change->reply->figures.n_mappings > LAYOUT_CHANGES_MAX)
+	change->reply->figures.n_mappings++;
+	if (change->n_calls > LAYOUT_CALLS_MAX)
 		return verdict(change->reply, KEEPER_CAUSE_LAYOUT, "too many mappings differ");
 	if (!was)
 		return layout_remove(change, start, end);
+	change->n_calls++;
 	if (!is || !maps_is_same_source(was, is))
 		return layout_remake(change, was, start, end);
 	subject_add_call(
@@ -243,7 +258,7 @@ static int
 layout_find_changes(struct layout *layout, struct subject *subject, const struct layout_text *text,
 	struct keeper_reply *reply)
 {
-	struct layout_change change = {layout, subject, reply};
+	struct layout_change change = {layout, subject, reply, 0, SIZE_MAX};
 	OWN(mem) struct maps_range *ranges = NULL;
 	size_t n_ranges = 0;
 
@@ -298,7 +313,7 @@ layout_has_range(const struct maps_range *ranges, size_t n, const struct maps_ra
 static int
 layout_mend_borders(struct layout *layout, struct subject *subject, struct keeper_reply *reply)
 {
-	struct layout_change change = {layout, subject, reply};
+	struct layout_change change = {layout, subject, reply, 0, SIZE_MAX};
 	OWN(mem) struct maps_range *ranges = NULL;
 	size_t n = 0;
 

@@ -26,6 +26,7 @@ static const char constant[PAGE] __attribute__((aligned(PAGE))) = "written once"
 static const char other[3 * PAGE] __attribute__((aligned(PAGE))) = "never written";
 static int counter;
 static uint8_t *kept, *sparse; /* mapped when it starts: full, and with one page touched */
+static uint8_t *pieces;        /* 2000 pages */
 static unsigned vector;        /* what a register held while it waited */
 
 static void *
@@ -267,6 +268,31 @@ deed_exit(void)
 	_exit(7);
 }
 
+/* After its answer. */
+static void
+deed_stop(void)
+{
+	if (write(CHANNEL, "stops\n", 6) == 6)
+		raise(SIGSTOP);
+}
+
+/* Thousands of mappings, which are not one. */
+static void
+deed_map_many(void)
+{
+	for (int i = 0; i < 4000; i++)
+		mmap(NULL, PAGE, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* More pieces than a batch has calls. */
+static void
+deed_protect_many(void)
+{
+	for (int i = 0; i < 2000; i += 2)
+		mprotect(pieces + i * PAGE, PAGE, PROT_READ);
+}
+
 static void
 deed_crash(void)
 {
@@ -303,6 +329,9 @@ do_deed(const char *name)
 		{"exec", deed_exec},
 		{"keeper", change_keepers_code},
 		{"exit", deed_exit},
+		{"stop", deed_stop},
+		{"map_many", deed_map_many},
+		{"protect_many", deed_protect_many},
 		{"crash", deed_crash},
 	};
 
@@ -330,7 +359,7 @@ sum_of(const uint8_t *bytes, size_t n)
 static unsigned
 sum_of_file(const char *path, unsigned *ret_lines)
 {
-	static char text[262144];
+	static char text[1u << 20];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t len = 0;
 	ssize_t n;
@@ -372,6 +401,8 @@ main(int argc, char **argv)
 		kept[i] = (uint8_t)(i * 7 + i / 256);
 	sparse = mmap(NULL, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	sparse[17 * PAGE] = 1;
+	pieces =
+		mmap(NULL, 2000 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	write_constant(constant, "before the snapshot");
 	if (argc > 1)
 		start_threads(atoi(argv[1]));

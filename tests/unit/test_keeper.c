@@ -25,9 +25,9 @@ start_subject(const char *threads)
 static void
 deeds_are_undone(enum keeper_mechanism mechanism, const char *threads)
 {
-	static const char *const deeds[] = {"thread", "map", "unmap", "unmap_all", "map_anew",
-		"give_back", "move", "protect", "fill", "constant", "constant_file", "code", "brk",
-		"brk_down", "allocate", "stack", "mask", "name", "fork"};
+	static const char *const deeds[] = {"thread", "map", "map_many", "unmap", "unmap_all",
+		"map_anew", "give_back", "move", "protect", "fill", "constant", "constant_file",
+		"code", "brk", "brk_down", "allocate", "stack", "mask", "name", "fork"};
 	char first[KIT_ANSWER_MAX], now[KIT_ANSWER_MAX];
 
 	start_subject(threads);
@@ -145,6 +145,30 @@ a_file_that_is_mapped_in_other_pieces_spoils(void **state)
 	the_deed_spoils("split", KEEPER_CAUSE_LAYOUT);
 }
 
+/* Its signal comes before the keeper does, or with it. */
+static void
+a_program_that_stops_itself_is_spoilt_or_goes_on(void **state)
+{
+	struct keeper_reply reply;
+	char answer[KIT_ANSWER_MAX];
+
+	start_subject(NULL);
+	kit_keep_well(&kit, KEEPER_ROLLBACK);
+	kit_call_well(&kit, "stop", answer);
+	reply = kit_renew(&kit);
+	if (reply.event == KEEPER_SPOILT)
+		assert_int_equal(reply.cause, KEEPER_CAUSE_SIGNALS);
+	else
+		kit_call_well(&kit, "state", answer);
+	kit_stop(&kit);
+}
+
+static void
+what_takes_too_many_calls_to_undo_spoils(void **state)
+{
+	the_deed_spoils("protect_many", KEEPER_CAUSE_LAYOUT);
+}
+
 static void
 a_program_that_becomes_another_is_spoilt(void **state)
 {
@@ -215,7 +239,8 @@ UNIT_TESTS(it(rollback_undoes_every_deed_of_a_program),
 	it(a_fork_of_many_threads_is_refused_and_the_program_goes_on),
 	it(a_program_that_changes_the_keepers_code_is_spoilt),
 	it(a_file_that_is_mapped_in_other_pieces_spoils),
-	it(a_program_that_becomes_another_is_spoilt), it(what_was_not_kept_is_not_renewed),
-	it(a_keeper_that_dies_takes_a_held_program_with_it),
+	it(a_program_that_stops_itself_is_spoilt_or_goes_on),
+	it(what_takes_too_many_calls_to_undo_spoils), it(a_program_that_becomes_another_is_spoilt),
+	it(what_was_not_kept_is_not_renewed), it(a_keeper_that_dies_takes_a_held_program_with_it),
 	it(a_keeper_that_dies_between_calls_leaves_its_program_alone),
 	it(the_program_ends_as_its_fork_does))

@@ -41,8 +41,8 @@ static const char node[] =
 	"  if (event.large) kept.push(JSON.parse(JSON.stringify(\n"
 	"    Array.from({length: event.large}, (_, n) => ({n, s: 'x'.repeat(40)})))));\n"
 	"  if (event.bytes) kept.push(Buffer.alloc(event.bytes, 1));\n"
-	"  if (event.collect) { for (let i = 0; i < 50; i++) kept.push(new Array(20000).fill(i)); "
-	"}\n"
+	"  for (let i = 0; event.collect && i < 4000; i++)\n"
+	"    kept.push(Array.from({length: 100}, (_, n) => ({n, s: `${i} ${n}`})));\n"
 	"  channel.write(`${count} ${kept.length}\\n`);\n"
 	"});\n";
 
