@@ -13,10 +13,15 @@ const v8 = require('v8');
 const vm = require('vm');
 const log = require('./log.js');
 const random = require('./random.js');
+const parts = require('./parts.js');
 const { rehearse } = require('./rehearse.js');
 
 const ADDON = path.join(__dirname, 'mayfly-node.node');
 const INIT = 1;
+
+// What is compiled stays compiled. A call that starts from fresh state starts with an empty young
+// generation, which would be collected, and grow, in each.
+const FLAGS = ['--no-flush-bytecode', '--min-semi-space-size=8'];
 const HEAD_SIZE = 16;
 
 const MODULES = ['assert', 'async_hooks', 'buffer', 'child_process', 'crypto', 'diagnostics_channel',
@@ -43,7 +48,7 @@ function refuse(addon, reason) {
 
 // This program again, with the addon before all libraries: preload.h.
 function startAgain(addon) {
-	const words = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+	const words = [process.execPath, ...FLAGS, ...process.argv.slice(1)];
 	addon.startAgain(`${ADDON}\0`, words.map((word) => `${word}\0`).join(''));
 }
 
@@ -51,6 +56,7 @@ async function warm(addon) {
 	for (const name of MODULES) require(`node:${name}`);
 	for (const name of GLOBALS) void globalThis[name];
 	await import('./rehearse.mjs');
+	await parts.use();
 	await rehearse(addon);
 	v8.setFlagsFromString('--expose-gc');
 	const collect = vm.runInNewContext('gc');
@@ -63,6 +69,14 @@ async function warm(addon) {
 // Anything that a fork would share or lose.
 function whatIsAlive() {
 	return process.getActiveResourcesInfo().filter((name) => !/^(?:Immediate|CloseReq)$/.test(name));
+}
+
+// What has been closed is gone a moment later.
+async function settle() {
+	for (let n = 0; n < 500 && whatIsAlive().length > 0; n++) {
+		await new Promise((done) => setTimeout(done, 2));
+	}
+	return whatIsAlive();
 }
 
 // ---- in a fork ----
@@ -125,6 +139,7 @@ function correctProcess(addon) {
 		const [seconds, nanoseconds] = process.hrtime(start);
 		return seconds + nanoseconds / 1e9;
 	};
+	process.execArgv.length = 0;
 	process.reallyExit = (status) => addon.exit(status);
 	endEarly(addon);
 }
@@ -150,7 +165,7 @@ async function run(start, code) {
 	if (reason !== undefined) refuse(addon, reason);
 	log.direct();
 	await warm(addon);
-	const alive = whatIsAlive();
+	const alive = await settle();
 	if (alive.length > 0) refuse(addon, `a fork would share ${alive.join(', ')}`);
 	setImmediate(() => {
 		const ended = addon.serve();
