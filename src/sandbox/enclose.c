@@ -3,11 +3,9 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -209,10 +207,7 @@ enclose_promise_no_privileges(void *state, struct err *err)
 static int
 enclose_raise_loopback(void *state, struct err *err)
 {
-	OWN(fd) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-
-	return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? err_sys(err, "lo") : 0;
+	return inside_raise_loopback(err);
 }
 
 /* A connection that was closed would keep its port for a minute (TIME_WAIT), and the next call

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/inside.h"
 
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/own.h"
 #include "sandbox/spawner_protocol.h"
 
 _Noreturn static void
@@ -28,4 +32,13 @@ inside_walk(const struct inside_step *steps, size_t n, const uint32_t *kind, voi
 			inside_fail(*control, &err);
 		}
 	}
+}
+
+int
+inside_raise_loopback(struct err *err)
+{
+	OWN(fd) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+
+	return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? err_sys(err, "lo") : 0;
 }

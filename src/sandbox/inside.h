@@ -103,4 +103,7 @@ struct inside_step {
 void inside_walk(const struct inside_step *steps, size_t n, const uint32_t *kind, void *state,
 	const int *control);
 
+/* A network namespace's own 127.0.0.1. */
+int inside_raise_loopback(struct err *err);
+
 #endif

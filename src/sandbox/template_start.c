@@ -76,6 +76,13 @@ start_leave_session(void *state, struct err *err)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? err_sys(err, "prctl") : 0;
 }
 
+/* What is tried over the network while it boots leads to itself. */
+static int
+start_raise_loopback(void *state, struct err *err)
+{
+	return inside_raise_loopback(err);
+}
+
 /* As inside a sandbox, for what an interpreter makes of it when it boots. */
 static int
 start_look_like_inside(void *state, struct err *err)
@@ -168,6 +175,7 @@ static const struct inside_step start_steps[] = {
 	{"placing descriptors", start_place_descriptors, INSIDE_ALL},
 	{"resetting signals", start_reset_signals, INSIDE_ALL},
 	{"leaving the spawner's session", start_leave_session, INSIDE_ALL},
+	{"raising its loopback", start_raise_loopback, INSIDE_ALL},
 	{"naming its host", start_look_like_inside, INSIDE_ALL},
 	{"moving into its root", start_move_in, INSIDE_ALL},
 	{"dropping capabilities", start_keep_one_right, INSIDE_ALL},
