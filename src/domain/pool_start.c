@@ -43,6 +43,9 @@ pool_write_init(const struct version *version, struct buf *init)
 	pool_add_init_u64(init, "MAYFLY_CONCURRENCY", config->concurrency);
 	pool_add_init(init, "MAYFLY_ISOLATION", version_isolation_word(version->config.isolation));
 	pool_add_init(init, "MAYFLY_RUNTIME", version->runtime);
+	/* Where its TLS library looks by itself is the business of whoever built it. */
+	if (config->network.has_egress)
+		pool_add_init(init, "SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt");
 	for (size_t i = 0; command && command[i]; i++) {
 		char key[40];
 

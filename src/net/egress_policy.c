@@ -450,7 +450,7 @@ egress_rule_parse(struct str text, struct egress_rule *ret, struct err *err)
 	int rc;
 
 	*ret = (struct egress_rule){0};
-	if (!text.len)
+	if (!text.at || !text.len)
 		return err_set(err, ERR_INVALID, "is empty");
 	rc = egress_rule_split(text, &host, ret, err);
 	if (rc == 0)

@@ -410,6 +410,13 @@ def handler(event, context):
     assert place.call('boot', {}).expect(200).json() == 'hello /boot'
 
 
+@pytest.mark.parametrize('isolation', ['call', 'instance'])
+def test_the_certificates_of_the_host_are_found(place, isolation):
+    place.deploy('tls', PYTHON, runtime='python', isolation=isolation, network=egress('a.test'))
+    code = "import ssl; out = ssl.create_default_context().cert_store_stats()['x509_ca']"
+    assert run(place, 'tls', code)[0] > 10
+
+
 def test_every_address_answers_dns_and_other_datagrams_do_not_leave(place, resolver):
     resolver.zone['dns.test'] = [HOST, '2001:db8::1']
     heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
