@@ -169,6 +169,49 @@ def test_node_without_its_addon_serves_no_isolation_call(start, tmp_path):
     assert start('index.js', 'exports.handler = () => 1', isolation='instance').ready().direct() == 1
 
 
+# ---- in a sandbox ----
+
+# Drawn while the code is loaded too, so that each generator has a state that would be kept.
+NODE_DRAWS = '''
+const crypto = require('crypto');
+const vm = require('vm');
+const { promisify } = require('util');
+const key = () => crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey
+    .export({ type: 'spki', format: 'der' }).toString('hex');
+const draw = async () => [Math.random(), vm.runInNewContext('Math.random()'), crypto.randomUUID(),
+    crypto.webcrypto.randomUUID(), crypto.randomBytes(16).toString('hex'),
+    (await promisify(crypto.randomBytes)(16)).toString('hex'), crypto.randomInt(2 ** 47),
+    Buffer.from(crypto.webcrypto.getRandomValues(new Uint8Array(16))).toString('hex'), key()];
+exports.beforeSnapshot = draw;
+exports.handler = draw;
+'''
+PYTHON_DRAWS = '''
+import os, random, secrets, ssl, tempfile, uuid
+def handler(event, context):
+    return [random.random(), random.getrandbits(64), random.gauss(0, 1), str(uuid.uuid4()),
+            secrets.token_hex(16), os.urandom(16).hex(), ssl.RAND_bytes(16).hex(),
+            os.path.basename(tempfile.mktemp()), random.SystemRandom().random()]
+handler(None, None)
+'''
+SOURCES = {'node': NODE_DRAWS, 'python': PYTHON_DRAWS}
+
+
+@pytest.mark.parametrize('runtime, n, config', [
+    ('node', 1000, {'isolation': 'call'}),
+    ('node', 1000, {'isolation': 'instance'}),
+    ('node', 20, {'isolation': 'call', 'mechanism': 'once'}),
+    ('python', 1000, {'isolation': 'call'}),
+    ('python', 1000, {'isolation': 'call', 'mechanism': 'fork'}),
+    ('python', 1000, {'isolation': 'instance'}),
+    ('python', 20, {'isolation': 'call', 'mechanism': 'once'}),
+])
+def test_no_two_calls_draw_the_same(org, runtime, n, config):
+    org.deploy('draw', SOURCES[runtime], runtime, **config)
+    seen = [value for _ in range(n) for value in org.call('draw').expect(200).json()]
+    assert len(seen) == 9 * n
+    assert len(set(seen)) == len(seen)
+
+
 # ---- hooks ----
 
 HOOKS = {
