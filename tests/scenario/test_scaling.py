@@ -8,6 +8,7 @@ import pytest
 import mayfly
 
 HELLO = 'def handler(event, context):\n    return "hello"\n'
+SLOW_START = 'import time\ntime.sleep(0.05)\n' + HELLO
 SLEEP = 'import time\ndef handler(event, context):\n    time.sleep(event["s"])\n    return "slept"\n'
 N_BURST = 200
 
@@ -34,9 +35,9 @@ def answers(callers):
     return [caller.answer for caller in callers]
 
 
-def deploy_many(org, n, **config):
+def deploy_many(org, n, source=HELLO):
     for i in range(n):
-        assert org.put(f'f{i}', HELLO, runtime='python', **config).status == 201
+        assert org.put(f'f{i}', source, runtime='python').status == 201
         if i % 20 == 19:
             org.settle(f'f{i - 10}')
     for i in range(n):
@@ -109,7 +110,7 @@ def test_min_instances_are_kept_over_idleness_and_a_restart():
 def test_a_call_of_one_org_is_not_kept_waiting_by_the_flood_of_another():
     with mayfly.Daemon('--starts', '1', '--idle-time', '200ms', log_level='info') as daemon:
         many, one = daemon.new_org('many'), daemon.new_org('one')
-        deploy_many(many, 50)
+        deploy_many(many, 50, SLOW_START)
         one.deploy('single', HELLO, runtime='python')
         until_zero(daemon)
         order = []
@@ -173,7 +174,7 @@ def crashing():
     """An org with a function that loads until it is told not to, by its clock."""
     with mayfly.Daemon() as daemon:
         org = daemon.new_org()
-        until = time.time() + 4
+        until = time.time() + 6
         source = f'import time\nif time.time() > {until}:\n    raise SystemError("no more")\n'
         org.deploy('crash', source + HELLO, runtime='python', idle_ms=0)
         until_zero(daemon)
