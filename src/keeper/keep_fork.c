@@ -5,6 +5,7 @@
  * mutexes told to the kernel anew, which a fork forgets. It becomes what its parent was at the
  * snapshot, and is let go. It has no signal to send when it ends: its parent hears none.
  */
+#include <elf.h>
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -13,13 +14,17 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/own.h"
 #include "keeper/aspect.h"
 #include "keeper/deadline.h"
+#include "keeper/fork_warm.h"
 #include "keeper/keep.h"
+#include "keeper/layout.h"
+#include "keeper/machine.h"
 #include "keeper/registers.h"
 
 #define FORK_FLAGS   (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)
@@ -31,8 +36,10 @@
 static struct {
 	uint64_t tid_at;              /* where the C library keeps the number of the thread */
 	uint64_t robust, robust_size; /* its list of robust mutexes */
-	uint64_t child;               /* its number in the sandbox, 0: none */
-	int child_fd;                 /* owned: its pidfd, -1: none */
+	struct layout layout;
+	uint64_t child;  /* its number in the sandbox, 0: none */
+	pid_t child_pid; /* and outside */
+	int child_fd;    /* owned: its pidfd, -1: none */
 } held = {.child_fd = -1};
 
 static int
@@ -64,9 +71,46 @@ fork_end_batch(pid_t child, struct keeper_reply *reply)
 }
 
 static int
-fork_release(pid_t child, struct keeper_reply *reply)
+fork_write(struct subject *subject, pid_t child, const struct subject_op *ops, size_t n,
+	struct keeper_reply *reply)
 {
-	if (fork_end_batch(child, reply) < 0 || registers_give(child, reply) < 0)
+	size_t size = n * sizeof(*ops);
+	struct iovec here = {(void *)ops, size};
+	struct iovec there = {(void *)(uintptr_t)subject->ops_at, size};
+
+	if (process_vm_writev(child, &here, 1, &there, 1, 0) != (ssize_t)size)
+		return fork_failed(reply, "writing to the fork");
+	return 0;
+}
+
+/* The stub of the child makes calls for it alone, and forgets them. */
+static int
+fork_touch_ahead(struct subject *subject, pid_t child, struct keeper_reply *reply)
+{
+	static const struct subject_op nothing[FORK_WARM_MAX];
+	static struct subject_op ops[FORK_WARM_MAX];
+	struct user_regs_struct user = subject->base;
+	struct iovec where = {&user, sizeof(user)};
+	size_t n = fork_warm_calls(ops);
+
+	if (n == 0)
+		return 0;
+	machine_set_batch(&user, subject->stub_at, subject->ops_at, n);
+	if (fork_write(subject, child, ops, n, reply) < 0)
+		return -1;
+	if (ptrace(PTRACE_SETREGSET, child, NT_PRSTATUS, &where) < 0 ||
+		ptrace(PTRACE_CONT, child, NULL, NULL) < 0)
+		return fork_failed(reply, "running the fork");
+	if (fork_end_batch(child, reply) < 0)
+		return -1;
+	return fork_write(subject, child, nothing, n, reply);
+}
+
+static int
+fork_release(struct subject *subject, pid_t child, struct keeper_reply *reply)
+{
+	if (fork_end_batch(child, reply) < 0 || fork_touch_ahead(subject, child, reply) < 0 ||
+		registers_give(child, reply) < 0)
 		return -1;
 	held.child_fd = (int)syscall(SYS_pidfd_open, child, 0);
 	if (held.child_fd < 0)
@@ -104,7 +148,8 @@ fork_next(struct subject *subject, struct keeper_reply *reply)
 	held.child = (uint64_t)subject->batch[birth].result;
 	if (subject_wipe(subject, reply) < 0)
 		return -1;
-	return fork_release(subject->born, reply);
+	held.child_pid = subject->born;
+	return fork_release(subject, subject->born, reply);
 }
 
 /* ---- the child of the last call ---- */
@@ -146,6 +191,7 @@ fork_kill(struct subject *subject, struct keeper_reply *reply)
 {
 	int status;
 
+	fork_warm_learn(&held.layout, held.child_pid);
 	if (syscall(SYS_pidfd_send_signal, held.child_fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return fork_failed(reply, "killing the fork of a call");
 	while (!fork_has_ended(1000)) {
@@ -216,6 +262,9 @@ fork_learn(struct subject *subject, struct keeper_reply *reply)
 			subject->n_threads);
 	if (subject_settle(subject, reply) < 0 || fork_learn_thread(subject, reply) < 0 ||
 		keep_learn(subject, &brk, reply) < 0)
+		return -1;
+	/* Memory that a fork shares with its parent is memory that calls would share. */
+	if (layout_learn(&held.layout, subject, brk, reply) < 0)
 		return -1;
 	subject_know_threads(subject);
 	return fork_next(subject, reply);
