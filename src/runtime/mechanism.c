@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/mechanism.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,6 +29,8 @@ static const struct {
 static struct {
 	const char *rollback, *fork;
 	const char *rollback_how;
+	bool has_fork;      /* templates can be forked into sandboxes */
+	char fork_why[120]; /* or why not */
 } mechanism_machine = {
 	.rollback = "the machine was not examined",
 	.fork = "the machine was not examined",
@@ -80,6 +83,13 @@ mechanism_examine(const struct doctor_finding *findings, size_t n)
 
 	mechanism_machine.fork = mechanism_machine.rollback =
 		mechanism_has_keeper() ? NULL : "mayfly-keeper is not installed";
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(findings[i].name, "template.fork") != 0)
+			continue;
+		mechanism_machine.has_fork = findings[i].is_there;
+		snprintf(mechanism_machine.fork_why, sizeof(mechanism_machine.fork_why), "%.110s",
+			findings[i].why);
+	}
 	mechanism_machine.rollback_how = has_scan ? "PAGEMAP_SCAN" : "soft-dirty";
 	if (!mechanism_machine.rollback && !has_scan && !has_soft_dirty)
 		mechanism_machine.rollback = "the kernel does not tell which pages were written "
@@ -146,6 +156,30 @@ mechanism_explain_family(const struct language *language, struct doctor_finding 
 	}
 }
 
+/* Whether new instances are forked from one that is booted already. */
+static void
+mechanism_explain_template(
+	size_t index, const struct language *language, struct doctor_finding *ret)
+{
+	static char names[64][48];
+	bool has_template = language->root->template;
+
+	must(index < sizeof(names) / sizeof(*names));
+	snprintf(names[index], sizeof(names[index]), "template.%s", language->name);
+	*ret = (struct doctor_finding){.name = names[index],
+		.group = DOCTOR_MECHANISM,
+		.is_there = has_template && mechanism_machine.has_fork};
+	if (!has_template)
+		snprintf(ret->why, sizeof(ret->why),
+			"the programs are the functions' own: nothing is there to boot ahead");
+	else if (!mechanism_machine.has_fork)
+		snprintf(ret->why, sizeof(ret->why), "instances are booted: %s",
+			mechanism_machine.fork_why);
+	else
+		snprintf(ret->why, sizeof(ret->why), "instances are forked from a %s %s",
+			language->family, "that is booted once");
+}
+
 size_t
 mechanism_explain(struct doctor_finding *findings, size_t n, size_t size)
 {
@@ -154,5 +188,7 @@ mechanism_explain(struct doctor_finding *findings, size_t n, size_t size)
 	for (size_t i = 0; n < size && (language = language_each(i)); i++)
 		if (language_find(language->family) == language)
 			mechanism_explain_family(language, &findings[n++]);
+	for (size_t i = 0; n < size && (language = language_each(i)); i++)
+		mechanism_explain_template(i, language, &findings[n++]);
 	return n;
 }

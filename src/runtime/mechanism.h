@@ -43,7 +43,7 @@ enum mechanism mechanism_choose(const struct language *language, enum mechanism 
 enum mechanism mechanism_after(const struct language *language, enum mechanism mechanism);
 
 /* Appends to the findings of doctor, whose array has room for `size`, what serves each family of
- * languages; gives their new number. */
+ * languages, and where instances come from in each; gives their new number. */
 size_t mechanism_explain(struct doctor_finding *findings, size_t n, size_t size);
 
 #endif

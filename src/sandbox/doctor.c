@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/sched.h>
 #include <linux/userfaultfd.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -315,6 +316,53 @@ doctor_try_egress(const struct doctor_trial *trial, struct err *err)
 	return rc;
 }
 
+/* In the namespaces of a process that only waits: what it gives is the exit status of a fork. */
+static int
+doctor_fork_into(int waiting, struct err *err)
+{
+	int status = 0;
+	pid_t pid;
+
+	if (setns(waiting, CLONE_NEWPID) < 0)
+		return err_sys(err, "setns(pidfd, CLONE_NEWPID) (Linux 5.8)");
+	pid = fork();
+	if (pid == 0)
+		_exit(setns(waiting, CLONE_NEWUSER | CLONE_NEWNS) < 0 ? errno : 0);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return err_sys(err, "fork");
+	errno = WEXITSTATUS(status);
+	return status ? err_sys(err, "setns(pidfd, CLONE_NEWUSER | CLONE_NEWNS)") : 0;
+}
+
+/* What libc knows of a thread must be right in a fork that it does not make itself. */
+static int
+doctor_try_fork(const struct doctor_trial *trial, struct err *err)
+{
+	int rc = doctor_enter(0, err), pidfd = -1, *tid;
+	struct clone_args how = {
+		.flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	pid_t pid;
+
+	if (rc < 0)
+		return rc;
+	if (prctl(PR_GET_TID_ADDRESS, &tid) < 0)
+		return err_sys(err, "PR_GET_TID_ADDRESS (CONFIG_CHECKPOINT_RESTORE)");
+	pid = (pid_t)syscall(SYS_clone3, &how, sizeof(how));
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	if (pid < 0)
+		return err_sys(err, "clone3");
+	rc = doctor_fork_into(pidfd, err);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return rc;
+}
+
 static const struct doctor_trial doctor_trials[] = {
 	{"namespace.user", DOCTOR_PROTECTION, true, "clone3(CLONE_NEWUSER)", doctor_try_namespace,
 		0},
@@ -354,6 +402,7 @@ static const struct doctor_trial doctor_trials[] = {
 		doctor_try_userfaultfd, 0},
 	{"rollback.write_protect", DOCTOR_MECHANISM, false, "UFFD_FEATURE_WP_ASYNC",
 		doctor_try_userfaultfd, 1},
+	{"template.fork", DOCTOR_MECHANISM, false, "setns(pidfd), clone3", doctor_try_fork, 0},
 	{"network.egress", DOCTOR_MECHANISM, false,
 		"local routes of every address, inside the function's network namespace",
 		doctor_try_egress, 0},
