@@ -33,6 +33,7 @@ setup(void **state)
 	put_program("mayfly-exec");
 	put_program("mayfly-lambda");
 	put_program("mayfly-node.node");
+	put_program("mayfly_fork.so");
 	put_program("mayfly-unpack");
 	assert_int_equal(language_scan(NULL, &err), ERR_NOT_FOUND);
 	runtimes = path_join(share, "runtimes");
