@@ -111,7 +111,8 @@ static const struct config_key config_keys[] = {
 	NUMBER(queue_calls, queue_calls, "1000", 0, 1000000,
 		"calls of one function that wait for an instance; further ones are answered 429"),
 	DURATION(queue_time, queue_ms, "30s", 10, 24 * HOURS,
-		"how long a call may wait for an instance; then it is answered 429, or 503 where the "
+		"how long a call may wait for an instance; then it is answered 429, or 503 where "
+		"the "
 		"machine had no place"),
 	SIZE(queue_bytes, queue_bytes, "512MiB", MIB, 1024 * GIB,
 		"bodies of all waiting calls together"),
@@ -136,9 +137,9 @@ static const struct config_key config_keys[] = {
 #undef SECTION
 #define SECTION "Network of functions"
 	LIST(egress_private, egress_private, "",
-		"private addresses and ranges that functions may reach when they list them: "
-		"10.1.0.0/16 fd00:1::/32; a range opens nothing beyond the special range that it "
-		"lies in"),
+		"private ranges that functions may reach when they list them: 10.1.0.0/16; each "
+		"opens "
+		"the special range that it lies in, at most"),
 	NUMBER(egress_connections, egress_connections, "64", 1, 10000,
 		"connections to the outside at one time of one instance of a function"),
 	DURATION(egress_connect_time, egress_connect_ms, "10s", 100, HOURS,

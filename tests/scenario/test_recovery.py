@@ -35,11 +35,16 @@ def test_a_restart_brings_every_function_back_to_its_state(first, new_daemon):
     org.deploy('rolled', NODE % 'one')
     org.deploy('rolled', NODE % 'two')
     org.client.post(f'{org.path}/functions/rolled/rollback', {'version': 1}).expect(200)
-    before = org.client.get(f'{org.path}/functions').json()['functions']
+
+    def functions():
+        """Without what is of the process that serves them, and not of the store."""
+        found = org.client.get(f'{org.path}/functions').json()['functions']
+        return [{key: value for key, value in function.items()
+                 if key not in ('instances', 'renewals', 'start_failure')} for function in found]
+    before = functions()
     assert first.stop() == 0
     org = reopen(same_data(new_daemon, first), org)
-    after = org.client.get(f'{org.path}/functions').json()['functions']
-    assert before == after
+    assert before == functions()
     assert org.route('GET', 'ready').expect(200).text == 'back'
     assert org.route('GET', 'python').expect(200).text == 'snake'
     assert org.route('GET', 'rolled').expect(200).text == 'one'
