@@ -2,6 +2,7 @@
 #include "sandbox/template_host.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -35,6 +36,7 @@ struct host_template {
 	enum host_state state;
 	pid_t pid;
 	int control; /* owned */
+	int output;  /* owned: what it printed, read when it has ended */
 	uint64_t since_ms;
 	unsigned n_forks;
 	struct err reason; /* why it ended, where it could say so */
@@ -85,7 +87,7 @@ host_slot(const struct host_root *root, const struct host_template *template)
 /* Starting. */
 
 static int
-host_clone(unsigned slot, int control, struct err *err)
+host_clone(unsigned slot, int control, int output, struct err *err)
 {
 	struct cgroup_parent *cgroups = host.plan.cgroups;
 	OWN(cgroup_place) struct cgroup_place place = {.into = -1};
@@ -105,7 +107,7 @@ host_clone(unsigned slot, int control, struct err *err)
 		how.cgroup = (uint64_t)place.into;
 	}
 	start = (struct template_start){
-		control, place, slot / HOST_SLOTS, host.plan.last_capability};
+		control, output, place, slot / HOST_SLOTS, host.plan.last_capability};
 	pid = (pid_t)syscall(SYS_clone3, &how, sizeof(how));
 	if (pid == 0)
 		template_start_run(&start);
@@ -137,28 +139,44 @@ host_fail(struct host_root *root, const struct err *reason)
 	log_warn("template.ended", "root=%s error=%s", root->name, log_q(reason->text));
 }
 
+/* Ours first. */
+struct host_ends {
+	int control[2], output[2];
+};
+
+static int
+host_make_ends(struct host_ends *ends, struct err *err)
+{
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends->control) < 0 ||
+		pipe2(ends->output, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_sys(err, "making the sockets of a template");
+	return 0;
+}
+
 static void
 host_start(struct host_root *root, struct host_template *template)
 {
+	struct host_ends ends = {{-1, -1}, {-1, -1}};
 	unsigned slot = host_slot(root, template);
 	struct err err = {0};
-	int pair[2], rc;
+	int rc = host_make_ends(&ends, &err);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		err_sys(&err, "making the socket of a template");
-		host_fail(root, &err);
-		return;
-	}
-	rc = host_clone(slot, pair[1], &err);
-	close(pair[1]);
+	if (rc == 0)
+		rc = host_clone(slot, ends.control[1], ends.output[1], &err);
+	own_fd(&ends.control[1]);
+	own_fd(&ends.output[1]);
 	if (rc < 0) {
-		close(pair[0]);
+		own_fd(&ends.control[0]);
+		own_fd(&ends.output[0]);
 		host_remove_group(slot);
 		host_fail(root, &err);
 		return;
 	}
-	*template = (struct host_template){
-		.state = HOST_BOOTING, .pid = rc, .control = pair[0], .since_ms = host_now()};
+	*template = (struct host_template){.state = HOST_BOOTING,
+		.pid = rc,
+		.control = ends.control[0],
+		.output = ends.output[0],
+		.since_ms = host_now()};
 	host.plan.watch(template->control, slot, &err);
 }
 
@@ -267,6 +285,26 @@ host_bury(unsigned slot)
 	host_remove_group(slot);
 }
 
+/* The last line that it printed, where it could not say better. */
+static void
+host_find_reason(struct host_template *template)
+{
+	char text[4096], *line;
+	ssize_t n = read(template->output, text, sizeof(text) - 1);
+
+	close(template->output);
+	if (template->reason.code)
+		return;
+	while (n > 0 && text[n - 1] == '\n')
+		n--;
+	text[n > 0 ? n : 0] = '\0';
+	line = strrchr(text, '\n');
+	err_set(&template->reason, ERR_SYSTEM, "%.200s",
+		n <= 0 ? "it ended"
+		: line ? line + 1
+		       : text);
+}
+
 static void
 host_end(unsigned slot)
 {
@@ -276,10 +314,9 @@ host_end(unsigned slot)
 	enum host_state state = template->state;
 
 	host_bury(slot);
+	host_find_reason(template);
 	reason = template->reason;
 	*template = (struct host_template){.state = HOST_FREE};
-	if (reason.code == 0)
-		err_set(&reason, ERR_SYSTEM, "it ended");
 	if (state != HOST_LEAVING)
 		host_fail(root, &reason);
 	host.plan.on_end(slot);
@@ -401,6 +438,7 @@ template_host_close(void)
 		if (host_template_of(i)->state == HOST_FREE)
 			continue;
 		host_bury(i);
+		close(host_template_of(i)->output);
 		host_template_of(i)->state = HOST_FREE;
 	}
 }

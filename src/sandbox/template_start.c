@@ -32,18 +32,19 @@ start_join_cgroup(void *state, struct err *err)
 	return cgroup_join(&start->place, err);
 }
 
-/* What it prints while it boots is for the spawner's log. */
+/* Its output is a pipe, as that of its forks is: an interpreter looks what it is. */
 static int
 start_place_descriptors(void *state, struct err *err)
 {
 	struct template_start *start = state;
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int control = fcntl(start->control, F_DUPFD_CLOEXEC, START_ASIDE);
+	int output = fcntl(start->output, F_DUPFD_CLOEXEC, START_ASIDE);
 
-	if (null < 0 || control < 0)
+	if (null < 0 || control < 0 || output < 0)
 		return err_sys(err, "moving descriptors");
 	start->control = control;
-	if (dup2(null, 0) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 || dup2(0, 3) < 0 ||
+	if (dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0 || dup2(0, 3) < 0 ||
 		dup2(control, TEMPLATE_FD) < 0)
 		return err_sys(err, "moving descriptors");
 	start->control = TEMPLATE_FD;

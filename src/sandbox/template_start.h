@@ -13,6 +13,7 @@
 
 struct template_start {
 	int control;               /* owned */
+	int output;                /* owned: what it prints while it boots, and never again */
 	struct cgroup_place place; /* owned */
 	unsigned root;
 	int last_capability;
