@@ -41,10 +41,14 @@ ip link set lo up
 echo "kernel $(uname -r)"
 export CMOCKA_MESSAGE_OUTPUT=TAP MAYFLY_CGROUP=v2
 export MAYFLY_LIBEXEC=/mayfly MAYFLY_PROBE=/mayfly/sandbox_probe
+export MAYFLY_KEEPER_PROBE=/mayfly/keeper_probe
 export MAYFLY_KEEPER=/mayfly/mayfly-keeper MAYFLY_SUBJECT=/mayfly/keeper_subject
 for name in @TESTS@; do
     echo "begin $name"
-    /mayfly/$name
+    case $name in
+    *_forked) MAYFLY_KIT_TEMPLATE=1 /mayfly/${name%_forked} ;;
+    *) /mayfly/$name ;;
+    esac
     echo "end $name $?"
 done
 poweroff -f
@@ -88,8 +92,9 @@ def initramfs(folder, tests):
     programs = [BUILD / 'src' / 'sandbox' / 'mayfly-spawner', BUILD / 'src' / 'sandbox' / 'mayfly-init',
                 BUILD / 'src' / 'keeper' / 'mayfly-keeper',
                 BUILD / 'tests' / 'unit' / 'sandbox_probe',
+                BUILD / 'tests' / 'unit' / 'keeper_probe',
                 BUILD / 'tests' / 'unit' / 'keeper_subject',
-                *(BUILD / 'tests' / 'unit' / name for name in tests)]
+                *(BUILD / 'tests' / 'unit' / name.removesuffix('_forked') for name in tests)]
     for program in programs:
         assert program.exists(), f'{program} is not built'
         shutil.copy(program, mine / program.name)
@@ -140,6 +145,11 @@ def run_all(folder, tests):
 @pytest.mark.timeout(300)
 def test_cgroups_and_sandboxes_hold_on_v2(tmp_path):
     run_all(tmp_path, ['test_cgroup', 'test_sandbox', 'test_spawner'])
+
+
+@pytest.mark.timeout(300)
+def test_forks_of_templates_are_in_their_sandboxes_on_v2(tmp_path):
+    run_all(tmp_path, ['test_sandbox_forked', 'test_template'])
 
 
 @pytest.mark.timeout(300)
