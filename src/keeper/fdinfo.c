@@ -129,20 +129,20 @@ fdinfo_events(int fd)
 static ssize_t
 fdinfo_peek(int fd, char ret[static FDINFO_WAITING])
 {
-	OWN(fd) int end = -1, begin = -1;
-	int pair[2], waiting = 0;
+	static int aside[2] = {-1, -1}; /* for ever */
+	int waiting = 0;
 	ssize_t n;
 
 	if (ioctl(fd, FIONREAD, &waiting) < 0 || waiting > FDINFO_WAITING)
 		return -1;
-	if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (aside[0] < 0 && pipe2(aside, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -1;
-	end = pair[0];
-	begin = pair[1];
-	n = tee(fd, begin, FDINFO_WAITING, SPLICE_F_NONBLOCK);
+	n = tee(fd, aside[1], FDINFO_WAITING, SPLICE_F_NONBLOCK);
 	if (n < 0)
 		return errno == EAGAIN && waiting == 0 ? 0 : -1;
-	return n == waiting ? read(end, ret, FDINFO_WAITING) : -1;
+	if (read(aside[0], ret, FDINFO_WAITING) != n)
+		return -1;
+	return n == waiting ? n : -1;
 }
 
 /* Through a duplicate that lives as long as the look. */

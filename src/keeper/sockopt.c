@@ -7,42 +7,19 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SOCKOPT_NUMBERS 100
+#define SOCKOPT_NUMBERS  100
+#define SOCKOPT_BUF_LOCK 72 /* SO_BUF_LOCK, Linux 5.16 */
 
-/* What came after the headers of Debian 12. */
-#define SOCKOPT_BUF_LOCK       72 /* Linux 5.16 */
-#define SOCKOPT_PEERPIDFD      77 /* Linux 6.5; it would open a descriptor */
-#define SOCKOPT_TIMESTAMPING_N 65
-#define SOCKOPT_RCVTIMEO_N     66
-#define SOCKOPT_SNDTIMEO_N     67
+/* What a sandbox lets be set and does not change by itself. SO_ATTACH_FILTER is SO_GET_FILTER here,
+ * SO_DETACH_FILTER undoes it. */
+static const int sockopt_own[] = {SO_REUSEADDR, SO_DONTROUTE, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF,
+	SO_KEEPALIVE, SO_OOBINLINE, SO_PRIORITY, SO_LINGER, SO_REUSEPORT, SO_PASSCRED, SO_RCVLOWAT,
+	SO_RCVTIMEO, SO_SNDTIMEO, SO_ATTACH_FILTER, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING,
+	SO_PEEK_OFF, SO_INCOMING_CPU, SO_ZEROCOPY, SOCKOPT_BUF_LOCK /* set with a size */};
 
-struct sockopt_row {
-	int level, number;
-};
-
-/* Answers that nobody can set, that change by themselves, that cost, or that do something. */
-static const struct sockopt_row sockopt_skipped[] = {{SOL_SOCKET, SO_TYPE}, {SOL_SOCKET, SO_ERROR},
-	{SOL_SOCKET, SO_PEERCRED}, {SOL_SOCKET, SO_PEERNAME}, {SOL_SOCKET, SO_ACCEPTCONN},
-	{SOL_SOCKET, SO_PEERSEC}, {SOL_SOCKET, SO_PROTOCOL}, {SOL_SOCKET, SO_DOMAIN},
-	{SOL_SOCKET, SO_BPF_EXTENSIONS}, {SOL_SOCKET, SO_MEMINFO},
-	{SOL_SOCKET, SO_INCOMING_NAPI_ID}, {SOL_SOCKET, SO_COOKIE}, {SOL_SOCKET, SO_PEERGROUPS},
-	{SOL_SOCKET, SO_NETNS_COOKIE}, {SOL_SOCKET, SOCKOPT_PEERPIDFD}, {SOL_SOCKET, SO_DEBUG},
-	{SOL_SOCKET, SO_MARK}, {SOL_SOCKET, SO_BSDCOMPAT}, {SOL_SOCKET, SO_SNDLOWAT},
-	/* The same as others: SO_BINDTOIFINDEX, and older ones of 64 bits. */
-	{SOL_SOCKET, SO_BINDTODEVICE}, {SOL_SOCKET, SOCKOPT_TIMESTAMPING_N},
-	{SOL_SOCKET, SOCKOPT_RCVTIMEO_N}, {SOL_SOCKET, SOCKOPT_SNDTIMEO_N}, {IPPROTO_TCP, TCP_INFO},
-	{IPPROTO_TCP, TCP_CC_INFO}, {IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE},
-	{IPPROTO_TCP, TCP_TIMESTAMP}, {IPPROTO_TCP, TCP_MAXSEG}};
-
-static bool
-sockopt_is_skipped(int level, int number)
-{
-	for (size_t i = 0; i < sizeof(sockopt_skipped) / sizeof(*sockopt_skipped); i++) {
-		if (sockopt_skipped[i].level == level && sockopt_skipped[i].number == number)
-			return true;
-	}
-	return false;
-}
+/* Answers of TCP that change by themselves, or cost. */
+static const int sockopt_lively[] = {
+	TCP_INFO, TCP_CC_INFO, TCP_ZEROCOPY_RECEIVE, TCP_TIMESTAMP, TCP_MAXSEG};
 
 static void
 sockopt_read(int socket, int level, int number, struct sockopt *ret)
@@ -57,16 +34,33 @@ sockopt_read(int socket, int level, int number, struct sockopt *ret)
 }
 
 static void
+sockopt_learn_one(int socket, int level, int number, struct sockopts *ret)
+{
+	struct sockopt *option = &ret->at[ret->n];
+
+	if (ret->n == SOCKOPT_MAX)
+		return;
+	sockopt_read(socket, level, number, option);
+	if (option->code != ENOPROTOOPT && option->code != EOPNOTSUPP)
+		ret->n++;
+}
+
+static bool
+sockopt_is_lively(int level, int number)
+{
+	for (size_t i = 0; i < sizeof(sockopt_lively) / sizeof(*sockopt_lively); i++) {
+		if (level == IPPROTO_TCP && sockopt_lively[i] == number)
+			return true;
+	}
+	return false;
+}
+
+static void
 sockopt_learn_level(int socket, int level, struct sockopts *ret)
 {
-	for (int number = 1; number < SOCKOPT_NUMBERS && ret->n < SOCKOPT_MAX; number++) {
-		struct sockopt *option = &ret->at[ret->n];
-
-		if (sockopt_is_skipped(level, number))
-			continue;
-		sockopt_read(socket, level, number, option);
-		if (option->code != ENOPROTOOPT && option->code != EOPNOTSUPP)
-			ret->n++;
+	for (int number = 1; number < SOCKOPT_NUMBERS; number++) {
+		if (!sockopt_is_lively(level, number))
+			sockopt_learn_one(socket, level, number, ret);
 	}
 }
 
@@ -74,7 +68,8 @@ void
 sockopt_learn(int socket, int domain, struct sockopts *ret)
 {
 	ret->n = 0;
-	sockopt_learn_level(socket, SOL_SOCKET, ret);
+	for (size_t i = 0; i < sizeof(sockopt_own) / sizeof(*sockopt_own); i++)
+		sockopt_learn_one(socket, SOL_SOCKET, sockopt_own[i], ret);
 	if (domain == AF_UNIX)
 		return;
 	sockopt_learn_level(socket, IPPROTO_TCP, ret);
@@ -101,18 +96,15 @@ sockopt_find_changed(int socket, const struct sockopts *was)
 	return NULL;
 }
 
-/* A size is doubled when it is set, and setting it says that it is not to grow or shrink. */
+/* It is doubled when it is set. */
 static void
 sockopt_put_back_size(int socket, const struct sockopt *was)
 {
-	int size, lock = 0;
-	socklen_t length = sizeof(lock);
+	int size;
 
 	memcpy(&size, was->value, sizeof(size));
 	size /= 2;
-	getsockopt(socket, SOL_SOCKET, SOCKOPT_BUF_LOCK, &lock, &length);
 	setsockopt(socket, SOL_SOCKET, was->number, &size, sizeof(size));
-	setsockopt(socket, SOL_SOCKET, SOCKOPT_BUF_LOCK, &lock, sizeof(lock));
 }
 
 /* Its time is set only together with its being on. */

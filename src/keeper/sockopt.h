@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sockopt - every option of a socket, by number: what getsockopt(2) gives for it.
+ * sockopt - the options of a socket that a program can set: what getsockopt(2) gives for them.
  *
- * The table is not a list of names but of all numbers that the kernel answers, so an option of a
- * kernel to come is in it too. Those that only tell what happened are left out. mayfly-keeper; one
- * thread.
+ * At the level of sockets that is the list by which a sandbox's filter lets them be set
+ * (sandbox/syscall_filter.c). At the levels of the Internet it is not a list of names but of all
+ * numbers that the kernel answers, so an option of a kernel to come is in it too. mayfly-keeper;
+ * one thread.
  */
 #ifndef MAYFLY_KEEPER_SOCKOPT_H
 #define MAYFLY_KEEPER_SOCKOPT_H

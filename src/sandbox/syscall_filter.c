@@ -114,6 +114,14 @@ enum filter_verdict {
 #define FILTER_PAGEMAP_SCAN 0xc0606610u /* Linux 6.7 */
 #define FILTER_EPIOCSPARAMS 0x40088a01u /* Linux 6.9 */
 
+#define FILTER_SOCKET_OPTIONS                                                                      \
+	(BIT(SO_REUSEADDR) | BIT(SO_DONTROUTE) | BIT(SO_BROADCAST) | BIT(SO_SNDBUF) |              \
+		BIT(SO_RCVBUF) | BIT(SO_KEEPALIVE) | BIT(SO_OOBINLINE) | BIT(SO_PRIORITY) |        \
+		BIT(SO_LINGER) | BIT(SO_BSDCOMPAT) | BIT(SO_REUSEPORT) | BIT(SO_PASSCRED) |        \
+		BIT(SO_RCVLOWAT) | BIT(SO_RCVTIMEO) | BIT(SO_SNDTIMEO) | BIT(SO_ATTACH_FILTER) |   \
+		BIT(SO_DETACH_FILTER) | BIT(SO_TIMESTAMP) | BIT(SO_TIMESTAMPNS) |                  \
+		BIT(SO_TIMESTAMPING) | BIT(SO_PEEK_OFF) | BIT(SO_INCOMING_CPU) | BIT(SO_ZEROCOPY))
+
 #define FILTER_FLOWLABEL_MGR 32 /* IPV6_FLOWLABEL_MGR of <linux/in6.h> */
 
 /* A verdict is a few instructions that end in a return. */
@@ -166,10 +174,13 @@ static const struct filter_block {
 	/* A thread that is registered stays so: its keeper need not look. */
 	[FILTER_RSEQ] = {4,
 		{LOAD_ARG(2), JUMP_ANY(1 /* RSEQ_FLAG_UNREGISTER */, 0, 1), REFUSE(EINVAL), ALLOW}},
-	/* Labels that outlive the socket that asked for them. */
-	[FILTER_SETSOCKOPT] = {6,
-		{LOAD_ARG(1), JUMP_EQ(IPPROTO_IPV6, 0, 3), LOAD_ARG(2),
-			JUMP_EQ(FILTER_FLOWLABEL_MGR, 0, 1), REFUSE(EPERM), ALLOW}},
+	/* Options that keeper/sockopt.c looks at; no labels of flows, which outlive their socket.
+	 */
+	[FILTER_SETSOCKOPT] = {19,
+		{LOAD_ARG(1), JUMP_EQ(SOL_SOCKET, 3, 0), JUMP_EQ(IPPROTO_IPV6, 0, 15), LOAD_ARG(2),
+			JUMP_EQ(FILTER_FLOWLABEL_MGR, 12, 13), LOAD_ARG(2), JUMP_FROM(64, 10, 0),
+			JUMP_FROM(32, 4, 0), JUMP_BIT(FILTER_SOCKET_OPTIONS, 6, 5), LESS(32),
+			JUMP_BIT(FILTER_SOCKET_OPTIONS >> 32, 1, 0), REFUSE(ENOPROTOOPT), ALLOW}},
 };
 
 static const struct {

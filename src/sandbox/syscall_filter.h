@@ -20,7 +20,7 @@
 
 #include "base/err.h"
 
-#define SYSCALL_FILTER_MAX 320
+#define SYSCALL_FILTER_MAX 352
 
 struct syscall_filter {
 	uint32_t n;
