@@ -157,6 +157,15 @@ function endEarly(addon) {
 	});
 }
 
+function goOn(addon) {
+	correctProcess(addon);
+	const env = readEnvironment();
+	if (needsBoot(env)) bootInstead(addon, env);
+	setEnvironment(env);
+	random.renewFromKernel();
+}
+
+// start(code, addon) goes on in a fork.
 async function run(start, code) {
 	const addon = require(ADDON);
 	if (!addon.isPreloaded()) startAgain(addon);
@@ -168,14 +177,14 @@ async function run(start, code) {
 	const alive = await settle();
 	if (alive.length > 0) refuse(addon, `a fork would share ${alive.join(', ')}`);
 	setImmediate(() => {
-		const ended = addon.serve();
-		if (ended !== undefined) addon.exit(0);
-		const env = readEnvironment();
-		if (needsBoot(env)) bootInstead(addon, env);
-		correctProcess(addon);
-		setEnvironment(env);
-		random.renewFromKernel();
-		start(code, addon);
+		if (addon.serve() !== undefined) addon.exit(0);
+		try {
+			goOn(addon);
+			start(code, addon);
+		} catch (error) {
+			fs.writeSync(2, `${error.stack}\n`);
+			addon.exit(1);
+		}
 	});
 }
 
