@@ -7,7 +7,8 @@
 #include "base/own.h"
 #include "net/egress_inside.h"
 
-#define CONN_ACCEPTS 16 /* in one turn */
+#define CONN_ACCEPTS 16  /* in one turn */
+#define CONN_STALE   256 /* while it is closed: more than wait to be accepted */
 
 /* One connection of the function: near is the function, far the outside. */
 struct egress_conn {
@@ -199,7 +200,7 @@ conn_start(struct egress *egress, int near, const struct egress_address *address
 
 /* ---- deciding ---- */
 
-static bool
+static bool ON_LOOP
 conn_is_in_rules(struct egress *egress, const struct egress_address *address, uint16_t port)
 {
 	for (size_t i = 0; i < egress->n_rules; i++) {
@@ -261,7 +262,7 @@ egress_conn_on_accept(struct loop_watch *watch, int events, void *arg)
 	int fd;
 
 	thread_on_loop();
-	for (int i = 0; i < CONN_ACCEPTS || !egress->is_open; i++) {
+	for (int i = 0; i < (egress->is_open ? CONN_ACCEPTS : CONN_STALE); i++) {
 		struct relay_end near = {0};
 		struct egress_address address;
 		uint16_t port;

@@ -7,7 +7,8 @@
 #include "net/egress_inside.h"
 
 #define SERVER_TTL_S       30
-#define SERVER_DATAGRAMS   16 /* read in one turn */
+#define SERVER_IN_TURN     16  /* datagrams, clients */
+#define SERVER_STALE       512 /* while it is closed: more than can wait */
 #define SERVER_CLIENTS_MAX 8
 #define SERVER_IDLE_MS     10000
 #define SERVER_HELD_MAX    ((size_t)16 * 1024) /* answers that a client does not take */
@@ -20,6 +21,12 @@ struct egress_client {
 	struct buf in, out; /* owned */
 	struct loop_timer timer;
 };
+
+static int
+server_n_in_turn(const struct egress *egress)
+{
+	return egress->is_open ? SERVER_IN_TURN : SERVER_STALE;
+}
 
 /* ---- over UDP ---- */
 
@@ -117,7 +124,8 @@ egress_server_on_datagram(struct loop_watch *watch, int events, void *arg)
 	struct egress_listener *listener = arg;
 
 	thread_on_loop();
-	for (int i = 0; i < SERVER_DATAGRAMS && server_receive(listener->egress); i++)
+	for (int i = 0; i < server_n_in_turn(listener->egress) && server_receive(listener->egress);
+		i++)
 		;
 }
 
@@ -214,25 +222,24 @@ server_on_client(struct loop_watch *watch, int events, void *arg)
 		server_end_client(client);
 }
 
-void
-egress_server_on_accept(struct loop_watch *watch, int events, void *arg)
+/* Gives false when there is none. */
+static bool ON_LOOP
+server_accept(struct egress_listener *listener)
 {
-	struct egress_listener *listener = arg;
 	struct egress *egress = listener->egress;
 	struct relay_end end = {.fd = egress_accept(listener)};
 	struct egress_client *client;
 	struct err err = {0};
 
-	thread_on_loop();
 	if (end.fd < 0)
-		return;
+		return false;
 	client = mem_new(sizeof(*client));
 	if (!egress->is_open || egress->n_clients == SERVER_CLIENTS_MAX ||
 		loop_watch_new(egress->host->loop, end.fd, server_on_client, client, &end.watch,
 			&err) < 0) {
 		relay_end_reset(&end);
 		free(client);
-		return;
+		return true;
 	}
 	client->egress = egress;
 	client->end = end;
@@ -240,6 +247,17 @@ egress_server_on_accept(struct loop_watch *watch, int events, void *arg)
 	egress->n_clients++;
 	loop_watch_want(end.watch, UV_READABLE);
 	loop_timer_start(egress->host->loop, &client->timer, SERVER_IDLE_MS, server_on_timer);
+	return true;
+}
+
+void
+egress_server_on_accept(struct loop_watch *watch, int events, void *arg)
+{
+	struct egress_listener *listener = arg;
+
+	thread_on_loop();
+	for (int i = 0; i < server_n_in_turn(listener->egress) && server_accept(listener); i++)
+		;
 }
 
 /* ---- both ---- */

@@ -15,6 +15,7 @@ instance_egress_on_trouble(struct egress *egress, const char *sentence, void *ar
 {
 	struct instance *instance = arg;
 
+	thread_on_loop();
 	if (instance->egress_troubles.len + strlen(sentence) > INSTANCE_TROUBLES_BYTES ||
 		(instance->egress_troubles.len && strstr(instance->egress_troubles.at, sentence)))
 		return;
