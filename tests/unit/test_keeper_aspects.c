@@ -64,13 +64,15 @@ ask_keeper(struct kept *kept, enum keeper_op op)
 	return kept->reply.event;
 }
 
+static enum keeper_mechanism mechanism = KEEPER_ROLLBACK;
+
 static void
 start(struct kept *kept, const char *what)
 {
 	struct sandbox_request request = {
 		.kind = SANDBOX_INSTANCE, .limits = kit_limits, .output = -1, .wants_keeper = true};
 
-	*kept = (struct kept){.mechanism = KEEPER_ROLLBACK};
+	*kept = (struct kept){.mechanism = mechanism};
 	snprintf(request.tree, sizeof(request.tree), "%s", kit_tree);
 	kit_start(&kit, &kept->run, &request, (const char *const[]){what, NULL});
 	kit_await_start(&kept->run);
@@ -403,6 +405,47 @@ files_that_were_there_and_have_changed_spoil(void **state)
 	spoils_of("files", "old_file_gone", KEEPER_CAUSE_FILES);
 }
 
+static int
+choose_fork(void **state)
+{
+	mechanism = KEEPER_FORK;
+	return 0;
+}
+
+static int
+choose_rollback(void **state)
+{
+	mechanism = KEEPER_ROLLBACK;
+	return 0;
+}
+
+#define it_with_fork(test) cmocka_unit_test_setup_teardown(test, choose_fork, choose_rollback)
+
+static void
+what_a_fork_shares_with_the_next_is_put_back(void **state)
+{
+	UNDONE("position", "no_wait", "event_count", "event_taken", "timer_running", "signal_mask",
+		"bytes_in_pipe", "bytes_in_socket");
+	UNDONE("watch_changed", "watch_less", "options", "all_options", "socket_filter");
+	UNDONE("child", "daemon", "fork_bomb", "zombies", "schedule", "files", "crowd",
+		"tmp_itself");
+}
+
+static void
+what_a_fork_has_alone_goes_with_it(void **state)
+{
+	UNDONE("closed_file", "other_file", "mask", "hard_limit", "nice", "session", "handlers",
+		"pending", "posix_timers", "attributes", "areas");
+}
+
+static void
+what_a_fork_has_done_to_others_spoils(void **state)
+{
+	SPOILS("nice_of_init", LIMITS);
+	SPOILS("shut", SOCKET);
+	SPOILS("name", SOCKET);
+}
+
 int
 main(void)
 {
@@ -429,6 +472,9 @@ main(void)
 		it(a_tree_too_deep_spoils),
 		it(files_that_were_there_stay),
 		it(files_that_were_there_and_have_changed_spoil),
+		it_with_fork(what_a_fork_shares_with_the_next_is_put_back),
+		it_with_fork(what_a_fork_has_alone_goes_with_it),
+		it_with_fork(what_a_fork_has_done_to_others_spoils),
 	};
 
 	return cmocka_run_group_tests(tests, open_group, close_group);
