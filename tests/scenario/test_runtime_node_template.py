@@ -6,7 +6,10 @@ MAYFLY_SOAK_CALLS makes the soak as long as one likes.
 import collections
 import concurrent.futures
 import os
+import pathlib
 import random
+import shutil
+import tempfile
 import threading
 import time
 
@@ -60,6 +63,25 @@ def test_the_first_call_of_a_function_meets_an_instance_that_was_forked(org):
     org.deploy('second', 'exports.handler = async () => performance.timeOrigin;', isolation='instance')
     origins.add(org.call('second').expect(200).json())
     assert len(origins) == 1
+
+
+def test_a_node_that_cannot_be_forked_says_so_and_is_booted(new_daemon):
+    """A build of another kind: one that does not export what its platform is made of."""
+    program = pathlib.Path(shutil.which('node')).resolve().read_bytes()
+    with tempfile.TemporaryDirectory(dir='/var/tmp') as folder:
+        other = pathlib.Path(folder) / 'node'
+        other.write_bytes(program.replace(b'_ZTVN4node12NodePlatformE', b'_ZTVN4node12NodePlatformF'))
+        other.chmod(0o755)
+        daemon = new_daemon(env={'PATH': f'{folder}:/usr/bin:/bin'})
+        mayfly.wait_until(lambda: any('root=node' in line for line in daemon.log_lines('template.ended')),
+                          'the end of the template of Node', 60)
+        said = [line for line in daemon.log_lines('template.ended') if 'root=node' in line]
+        assert 'this Node cannot be forked: it does not export what its platform is made of' in said[0]
+        org = daemon.new_org()
+        for isolation in ('call', 'instance'):
+            org.deploy(isolation, MIX, isolation=isolation, limits=LIMITS)
+            for deed in ('files', 'pool', 'timers'):
+                assert org.call(isolation, {'do': deed}).expect(200).json() == deed
 
 
 def soak(org, names, deeds, n, in_flight=3):
