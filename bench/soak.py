@@ -44,7 +44,7 @@ def sources():
     return {
         'node': ((HOUSE / 'tests' / 'scenario' / 'node_mix.js').read_text(), 'message'),
         'python': ((HERE / 'main.py').read_text(), 'hello'),
-        'native': ({'bootstrap': program().read_bytes()}, 'hello'),
+        'native': ({'bootstrap': (program().read_bytes(), 0o755)}, 'hello'),
         'exec': ((HERE / 'handler.sh').read_text(), 'hello'),
     }
 

@@ -14,6 +14,7 @@ import re
 import socket
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -92,13 +93,13 @@ def http():
 
 @deed
 def children():
-    done = subprocess.run(['/bin/sh', '-c', 'echo $((6*7))'], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-S', '-c', 'print(6 * 7)'], capture_output=True, text=True)
     assert done.stdout == '42\n', done
 
 
 @deed
 def child_left():
-    subprocess.Popen(['/bin/sh', '-c', 'sleep 60'], start_new_session=True)
+    subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(60)'], start_new_session=True)
 
 
 @deed
