@@ -82,6 +82,7 @@ static const uint16_t guard_allowed[] = {
 	SYS_unlinkat,
 	SYS_fchmod,
 	SYS_fchmodat,
+	SYS_ftruncate,
 	SYS_utimensat,
 	SYS_flistxattr,
 	SYS_fremovexattr,

@@ -244,6 +244,7 @@ tmp_tree_entries(const struct tmp_tree *tree)
 struct tree_restoration {
 	struct tmp_tree *was;
 	struct tree_removal removal;
+	bool is_any_linked; /* a file has more names, or fewer, than it had */
 };
 
 static bool
@@ -265,7 +266,7 @@ tree_is_same_file(int folder, const struct tree_entry *was, const struct stat *i
 {
 	OWN(mem) char *bytes = NULL;
 
-	if (was->stat.st_size != is->st_size || was->stat.st_nlink != is->st_nlink ||
+	if (was->stat.st_size != is->st_size ||
 		!tree_is_same_time(&was->stat.st_mtim, &is->st_mtim) ||
 		!tree_is_same_time(&was->stat.st_ctim, &is->st_ctim))
 		return false;
@@ -273,6 +274,26 @@ tree_is_same_file(int folder, const struct tree_entry *was, const struct stat *i
 		return true;
 	bytes = tree_read_bytes(folder, was->name, is);
 	return bytes && memcmp(bytes, was->bytes, (size_t)is->st_size) == 0;
+}
+
+/* When it was changed last is what cannot be set back: it is noted anew. */
+static int
+tree_rewrite_file(int folder, struct tree_entry *was)
+{
+	const struct timespec times[] = {was->stat.st_atim, was->stat.st_mtim};
+	ssize_t size = (ssize_t)was->stat.st_size;
+	OWN(fd) int fd = -1;
+	struct stat is;
+
+	if (!S_ISREG(was->stat.st_mode))
+		return tree_refuse(EBUSY);
+	fd = openat(folder, was->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flistxattr(fd, NULL, 0) > 0 ||
+		pwrite(fd, was->bytes, (size_t)size, 0) != size || ftruncate(fd, size) < 0 ||
+		futimens(fd, times) < 0 || fstat(fd, &is) < 0)
+		return tree_refuse(EBUSY);
+	was->stat.st_ctim = is.st_ctim;
+	return 0;
 }
 
 static int tree_restore(int folder, const char *name, size_t index, unsigned depth, void *arg);
@@ -309,22 +330,38 @@ tree_restore(int folder, const char *name, size_t index, unsigned depth, void *a
 	if (S_ISDIR(is.st_mode))
 		return tree_restore_folder(
 			folder, was, (size_t)(was - restoration->was->at), depth, restoration);
-	return tree_is_same_file(folder, was, &is) ? 0 : tree_refuse(EBUSY);
+	restoration->is_any_linked |= is.st_nlink != was->stat.st_nlink;
+	return tree_is_same_file(folder, was, &is) ? 0 : tree_rewrite_file(folder, was);
 }
 
-int
-tmp_tree_restore(int folder, struct tmp_tree *was, uint32_t *n_removed)
+static int
+tree_restore_all(int folder, struct tree_restoration *restoration)
 {
-	struct tree_restoration restoration = {was, {TMP_TREE_REMOVED_MAX, 0}};
+	struct tmp_tree *was = restoration->was;
 	int rc;
 
 	for (size_t i = 0; i < was->n; i++)
 		was->at[i].is_seen = false;
-	rc = tree_walk(folder, TREE_TOP, 0, tree_restore, &restoration);
-	*n_removed += restoration.removal.n_removed;
+	restoration->is_any_linked = false;
+	rc = tree_walk(folder, TREE_TOP, 0, tree_restore, restoration);
 	for (size_t i = 0; rc == 0 && i < was->n; i++) {
 		if (!was->at[i].is_seen)
 			rc = tree_refuse(EBUSY);
 	}
+	return rc;
+}
+
+/* Names that were too many may be gone with the first round: the second one tells. */
+int
+tmp_tree_restore(int folder, struct tmp_tree *was, uint32_t *n_removed)
+{
+	struct tree_restoration restoration = {was, {TMP_TREE_REMOVED_MAX, 0}, false};
+	int rc = tree_restore_all(folder, &restoration);
+
+	if (rc == 0 && restoration.is_any_linked)
+		rc = tree_restore_all(folder, &restoration);
+	if (rc == 0 && restoration.is_any_linked)
+		rc = tree_refuse(EBUSY);
+	*n_removed += restoration.removal.n_removed;
 	return rc;
 }

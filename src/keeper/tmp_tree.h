@@ -28,8 +28,9 @@ struct tmp_tree *tmp_tree_read(int folder);
 void tmp_tree_free(struct tmp_tree *tree);
 size_t tmp_tree_entries(const struct tmp_tree *tree);
 
-/* Makes of the folder what `was` has: what is not in it is removed, and counted. Negative with
- * errno: EBUSY where something of `was` is missing or changed, E2BIG beyond the bounds. */
+/* Makes of the folder what `was` has: what is not in it is removed, and counted; files that were
+ * written to are written again. Negative with errno: EBUSY where something of `was` is missing or
+ * another, E2BIG beyond the bounds. */
 int tmp_tree_restore(int folder, struct tmp_tree *was, uint32_t *n_removed);
 
 #endif

@@ -738,6 +738,32 @@ leave_old_file_changed(void)
 }
 
 static int
+leave_old_file_rewritten(void)
+{
+	int fd = open("/tmp/old", O_WRONLY | O_TRUNC);
+
+	return fd < 0 || write(fd, "other and longer", 16) != 16 ? -1 : close(fd);
+}
+
+static int
+leave_old_file_linked(void)
+{
+	return link("/tmp/old", "/tmp/other") < 0 ? -1 : leave_file("/tmp/other");
+}
+
+static int
+leave_old_file_replaced(void)
+{
+	return leave_file("/tmp/next") < 0 ? -1 : rename("/tmp/next", "/tmp/old");
+}
+
+static int
+leave_old_file_of_other_mode(void)
+{
+	return chmod("/tmp/old", 0644);
+}
+
+static int
 leave_old_file_gone(void)
 {
 	return unlink("/tmp/old");
@@ -821,6 +847,10 @@ const struct thing things[] = {
 	THING(sent_file),
 	THING(tmp_itself),
 	THING(old_file_changed),
+	THING(old_file_rewritten),
+	THING(old_file_linked),
+	THING(old_file_replaced),
+	THING(old_file_of_other_mode),
 	THING(old_file_gone),
 	THING(old_file_accompanied),
 };

@@ -223,6 +223,8 @@ tell(void)
 	say_attributes();
 	say_timers();
 	say_folder("/tmp");
+	say_file("/tmp/old");
+	say_file("/tmp/folder/older");
 	say_socket(CHANNEL);
 	say_socket(probe_pair[0]);
 	say_processes();

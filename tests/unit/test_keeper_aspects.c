@@ -393,16 +393,19 @@ a_tree_too_deep_spoils(void **state)
 }
 
 static void
-files_that_were_there_stay(void **state)
+files_that_were_there_stay_as_they_were(void **state)
 {
-	undone_of("files", (const char *const[]){"files", "old_file_accompanied", "crowd", NULL});
+	undone_of("files",
+		(const char *const[]){"files", "old_file_accompanied", "crowd", "old_file_changed",
+			"old_file_rewritten", "old_file_linked", NULL});
 }
 
 static void
-files_that_were_there_and_have_changed_spoil(void **state)
+files_that_were_there_and_are_not_spoil(void **state)
 {
-	spoils_of("files", "old_file_changed", KEEPER_CAUSE_FILES);
 	spoils_of("files", "old_file_gone", KEEPER_CAUSE_FILES);
+	spoils_of("files", "old_file_replaced", KEEPER_CAUSE_FILES);
+	spoils_of("files", "old_file_of_other_mode", KEEPER_CAUSE_FILES);
 }
 
 static int
@@ -470,8 +473,8 @@ main(void)
 		it(files_in_tmp_are_gone_whatever_they_are),
 		it(a_file_in_a_message_that_nobody_can_receive_does_no_harm),
 		it(a_tree_too_deep_spoils),
-		it(files_that_were_there_stay),
-		it(files_that_were_there_and_have_changed_spoil),
+		it(files_that_were_there_stay_as_they_were),
+		it(files_that_were_there_and_are_not_spoil),
 		it_with_fork(what_a_fork_shares_with_the_next_is_put_back),
 		it_with_fork(what_a_fork_has_alone_goes_with_it),
 		it_with_fork(what_a_fork_has_done_to_others_spoils),
