@@ -11,13 +11,12 @@
 #include "base/mem.h"
 #include "base/own.h"
 #include "net/http1_parse.h"
+#include "net/relay.h"
 
 #define PROXY_CONNS       64
 #define PROXY_HEAD_BYTES  ((size_t)8 * 1024)
 #define PROXY_IDLE_MS     60000
 #define PROXY_LINGER_MS   2000
-#define PROXY_PIECE       ((size_t)32 * 1024)
-#define PROXY_PUMPS       16 /* reads and writes in one go, so that others get their turn */
 #define PROXY_REFUSED_MAX 200
 
 struct proxy {
@@ -31,29 +30,14 @@ struct proxy {
 	char refused[PROXY_REFUSED_MAX + 1];
 };
 
-/* One side of a connection. */
-struct proxy_end {
-	int fd;                   /* owned; -1 while there is none */
-	struct loop_watch *watch; /* owned */
-};
-
-/* One direction. */
-struct proxy_pipe {
-	struct proxy_end *from, *to; /* borrowed */
-	struct buf held;             /* owned: read and not yet written */
-	uint64_t left;               /* how much may pass */
-	bool is_eof;                 /* nothing more will be read */
-	bool is_done;                /* and all of it was written */
-};
-
 enum proxy_state { PROXY_HEAD, PROXY_RESOLVING, PROXY_CONNECTING, PROXY_PIPING, PROXY_LINGERING };
 
 struct proxy_conn {
 	struct list link;
 	struct proxy *proxy; /* borrowed */
 	enum proxy_state state;
-	struct proxy_end client, server;
-	struct proxy_pipe up, down;
+	struct relay relay; /* near is the client, far the server */
+	uint64_t n_counted; /* of its bytes, in proxy.n_bytes */
 	struct http1_head head;
 	struct buf behind; /* owned: what came behind the head */
 	struct loop_timer timer;
@@ -68,7 +52,7 @@ struct proxy_lookup {
 	struct proxy_conn *conn; /* borrowed; NULL when it is gone */
 };
 
-/* ---- ends ---- */
+/* ---- the end ---- */
 
 static void
 proxy_conn_on_closed(struct loop_timer *timer)
@@ -77,24 +61,11 @@ proxy_conn_on_closed(struct loop_timer *timer)
 }
 
 static void ON_LOOP
-proxy_end_close(struct proxy_end *end)
-{
-	loop_watch_free(end->watch);
-	end->watch = NULL;
-	if (end->fd >= 0)
-		close(end->fd);
-	end->fd = -1;
-}
-
-static void ON_LOOP
 proxy_conn_free(struct proxy_conn *conn)
 {
 	struct proxy *proxy = conn->proxy;
 
-	proxy_end_close(&conn->client);
-	proxy_end_close(&conn->server);
-	buf_done(&conn->up.held);
-	buf_done(&conn->down.held);
+	relay_done(&conn->relay);
 	buf_done(&conn->behind);
 	http1_head_done(&conn->head);
 	if (conn->lookup) {
@@ -132,10 +103,10 @@ proxy_conn_refuse(struct proxy_conn *conn, int status, const char *text)
 		"HTTP/1.1 %d %s\r\nconnection: close\r\ncontent-type: text/plain\r\n"
 		"content-length: %zu\r\n\r\n%s\n",
 		status, http_reason(status), strlen(text) + 1, text);
-	(void)!send(conn->client.fd, out.at, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	shutdown(conn->client.fd, SHUT_WR);
+	(void)!send(conn->relay.near.fd, out.at, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	shutdown(conn->relay.near.fd, SHUT_WR);
 	conn->state = PROXY_LINGERING;
-	loop_watch_want(conn->client.watch, UV_READABLE);
+	loop_watch_want(conn->relay.near.watch, UV_READABLE);
 	loop_timer_start(conn->proxy->loop, &conn->timer, PROXY_LINGER_MS, proxy_conn_on_timer);
 }
 
@@ -172,89 +143,26 @@ proxy_allows(const struct proxy *proxy, const char *destination)
 
 /* ---- piping ---- */
 
-/* What one direction wants of its two ends, as far as the end is `end`. */
-static int
-proxy_pipe_wants(const struct proxy_pipe *pipe, const struct proxy_end *end)
+static void
+proxy_conn_count(struct proxy_conn *conn)
 {
-	if (end == pipe->to)
-		return pipe->held.len ? UV_WRITABLE : 0;
-	return pipe->held.len || pipe->is_eof ? 0 : UV_READABLE;
-}
+	uint64_t n = conn->relay.up.n_bytes + conn->relay.down.n_bytes;
 
-/* False when an end is broken. */
-static bool
-proxy_pipe_read(struct proxy_pipe *pipe, bool *ret_moved)
-{
-	size_t room = pipe->left < PROXY_PIECE ? (size_t)pipe->left : PROXY_PIECE;
-	ssize_t n;
-
-	if (pipe->held.len || pipe->is_eof)
-		return true;
-	n = recv(pipe->from->fd, buf_room(&pipe->held, PROXY_PIECE), room, MSG_DONTWAIT);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
-	buf_grew(&pipe->held, (size_t)n);
-	pipe->left -= (size_t)n;
-	pipe->is_eof = n == 0 || pipe->left == 0;
-	*ret_moved = true;
-	return true;
-}
-
-static bool
-proxy_pipe_write(struct proxy_pipe *pipe, uint64_t *n_bytes, bool *ret_moved)
-{
-	ssize_t n = 0;
-
-	if (pipe->held.len) {
-		n = send(pipe->to->fd, pipe->held.at, pipe->held.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0)
-			return errno == EAGAIN || errno == EINTR;
-		buf_eat(&pipe->held, (size_t)n);
-		*n_bytes += (uint64_t)n;
-		*ret_moved = true;
-	}
-	return true;
-}
-
-/* A tunnel that may pass everything passes the end of one side on as well; a request with a body of
- * a known length leaves its side open for the answer. */
-static bool ON_LOOP
-proxy_pipe_pump(struct proxy_conn *conn, struct proxy_pipe *pipe)
-{
-	bool moved = true;
-
-	for (int i = 0; i < PROXY_PUMPS && moved; i++) {
-		moved = false;
-		if (!proxy_pipe_read(pipe, &moved) ||
-			!proxy_pipe_write(pipe, &conn->proxy->n_bytes, &moved))
-			return false;
-		if (moved)
-			proxy_conn_progress(conn);
-		if (pipe->is_eof && pipe->held.len == 0 && !pipe->is_done) {
-			pipe->is_done = true;
-			if (pipe->left)
-				shutdown(pipe->to->fd, SHUT_WR);
-		}
-		if (pipe->is_done)
-			return true;
-	}
-	return true;
+	conn->proxy->n_bytes += n - conn->n_counted;
+	conn->n_counted = n;
 }
 
 /* The answer's end ends a request; a tunnel ends with both directions. */
 static void ON_LOOP
 proxy_conn_pipe(struct proxy_conn *conn)
 {
-	bool is_ok = proxy_pipe_pump(conn, &conn->up) && proxy_pipe_pump(conn, &conn->down);
+	enum relay_state state = relay_turn(&conn->relay);
 
-	if (!is_ok || (conn->down.is_done && (conn->up.is_done || conn->head.is_absolute))) {
+	proxy_conn_count(conn);
+	if (state >= RELAY_OVER || (conn->relay.down.is_done && conn->head.is_absolute))
 		proxy_conn_free(conn);
-		return;
-	}
-	loop_watch_want(conn->client.watch, proxy_pipe_wants(&conn->up, &conn->client) |
-						    proxy_pipe_wants(&conn->down, &conn->client));
-	loop_watch_want(conn->server.watch, proxy_pipe_wants(&conn->up, &conn->server) |
-						    proxy_pipe_wants(&conn->down, &conn->server));
+	else if (state == RELAY_MOVED)
+		proxy_conn_progress(conn);
 }
 
 static bool
@@ -286,19 +194,17 @@ proxy_conn_start_pipe(struct proxy_conn *conn)
 	struct buf *behind = &conn->behind;
 
 	conn->state = PROXY_PIPING;
-	conn->up = (struct proxy_pipe){&conn->client, &conn->server, BUF_INIT, UINT64_MAX, 0, 0};
-	conn->down = (struct proxy_pipe){&conn->server, &conn->client, BUF_INIT, UINT64_MAX, 0, 0};
 	if (head->is_absolute) {
-		conn->up.left = head->body == HTTP1_BODY_LENGTH ? head->content_length : 0;
-		proxy_write_head(head, &conn->up.held);
-		if (behind->len > conn->up.left)
-			buf_cut(behind, (size_t)conn->up.left);
-		conn->up.left -= behind->len;
-		conn->up.is_eof = conn->up.left == 0;
+		conn->relay.up.left = head->body == HTTP1_BODY_LENGTH ? head->content_length : 0;
+		proxy_write_head(head, &conn->relay.up.held);
+		if (behind->len > conn->relay.up.left)
+			buf_cut(behind, (size_t)conn->relay.up.left);
+		conn->relay.up.left -= behind->len;
+		conn->relay.up.is_eof = conn->relay.up.left == 0;
 	} else {
-		buf_add_text(&conn->down.held, "HTTP/1.1 200 Connection established\r\n\r\n");
+		buf_add_text(&conn->relay.down.held, "HTTP/1.1 200 Connection established\r\n\r\n");
 	}
-	buf_add_str(&conn->up.held, buf_str(behind));
+	buf_add_str(&conn->relay.up.held, buf_str(behind));
 	buf_done(behind);
 	proxy_conn_pipe(conn);
 }
@@ -313,7 +219,7 @@ proxy_conn_connect(struct proxy_conn *conn)
 {
 	struct err err = {0};
 
-	proxy_end_close(&conn->server);
+	relay_end_close(&conn->relay.far);
 	for (; conn->candidate; conn->candidate = conn->candidate->ai_next) {
 		const struct addrinfo *address = conn->candidate;
 		OWN(fd)
@@ -324,12 +230,12 @@ proxy_conn_connect(struct proxy_conn *conn)
 		if (connect(fd, address->ai_addr, address->ai_addrlen) < 0 && errno != EINPROGRESS)
 			continue;
 		if (loop_watch_new(conn->proxy->loop, fd, proxy_on_server, conn,
-			    &conn->server.watch, &err) < 0)
+			    &conn->relay.far.watch, &err) < 0)
 			continue;
-		conn->server.fd = take_fd(&fd);
+		conn->relay.far.fd = take_fd(&fd);
 		conn->state = PROXY_CONNECTING;
 		conn->candidate = address->ai_next;
-		loop_watch_want(conn->server.watch, UV_WRITABLE);
+		loop_watch_want(conn->relay.far.watch, UV_WRITABLE);
 		return;
 	}
 	proxy_conn_fail(conn, "connecting to", "no address of it answers");
@@ -346,7 +252,7 @@ proxy_on_server(struct loop_watch *watch, int events, void *arg)
 		proxy_conn_pipe(conn);
 		return;
 	}
-	if (getsockopt(conn->server.fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0 || failure)
+	if (getsockopt(conn->relay.far.fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0 || failure)
 		proxy_conn_connect(conn);
 	else
 		proxy_conn_start_pipe(conn);
@@ -389,7 +295,7 @@ proxy_conn_resolve(struct proxy_conn *conn, const char *destination)
 	lookup->conn = conn;
 	conn->lookup = lookup;
 	conn->state = PROXY_RESOLVING;
-	loop_watch_want(conn->client.watch, UV_DISCONNECT);
+	loop_watch_want(conn->relay.near.watch, UV_DISCONNECT);
 	rc = uv_getaddrinfo(loop_uv(conn->proxy->loop), &lookup->uv, proxy_on_resolved, name,
 		colon + 1, &hints);
 	if (rc < 0)
@@ -467,7 +373,7 @@ proxy_on_client(struct loop_watch *watch, int events, void *arg)
 		proxy_conn_free(conn);
 		return;
 	}
-	n = recv(conn->client.fd, piece, sizeof(piece), MSG_DONTWAIT);
+	n = recv(conn->relay.near.fd, piece, sizeof(piece), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0)
@@ -485,13 +391,14 @@ proxy_conn_new(struct proxy *proxy, int client_fd)
 	struct proxy_conn *conn = mem_new(sizeof(*conn));
 	struct err err = {0};
 
-	if (loop_watch_new(proxy->loop, fd, proxy_on_client, conn, &conn->client.watch, &err) < 0) {
+	relay_init(&conn->relay);
+	if (loop_watch_new(proxy->loop, fd, proxy_on_client, conn, &conn->relay.near.watch, &err) <
+		0) {
 		free(conn);
 		return;
 	}
 	conn->proxy = proxy;
-	conn->client.fd = take_fd(&fd);
-	conn->server.fd = -1;
+	conn->relay.near.fd = take_fd(&fd);
 	http1_head_init(&conn->head, &(struct http1_limits){
 					     .block_bytes = PROXY_HEAD_BYTES,
 					     .target_bytes = PROXY_HEAD_BYTES,
@@ -502,7 +409,7 @@ proxy_conn_new(struct proxy *proxy, int client_fd)
 	if (++proxy->n_conns == PROXY_CONNS)
 		loop_watch_want(proxy->watch, 0);
 	proxy_conn_progress(conn);
-	loop_watch_want(conn->client.watch, UV_READABLE);
+	loop_watch_want(conn->relay.near.watch, UV_READABLE);
 }
 
 static void ON_LOOP
