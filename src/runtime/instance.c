@@ -348,7 +348,7 @@ static const struct channel_events instance_channel_events = {
 
 /* ---- start ---- */
 
-static struct instance *
+static struct instance *ON_LOOP
 instance_new(struct loop *loop, struct spawner *spawner, const struct instance_spec *spec,
 	const struct instance_events *events)
 {
