@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 
 enum {
-	TMP_TREE_REMOVED_MAX = 16384, /* entries */
-	TMP_TREE_DEPTH_MAX = 64,
+	TMP_TREE_REMOVED_MAX = 16384,  /* entries */
+	TMP_TREE_DEPTH_MAX = 256,      /* folders open at once */
 	TMP_TREE_KEPT_MAX = 256,       /* entries of a tree that is compared */
 	TMP_TREE_KEPT_BYTES = 4 << 20, /* of its files */
 };

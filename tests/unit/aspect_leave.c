@@ -667,9 +667,9 @@ leave_depth(int n)
 }
 
 static int
-leave_depth_60(void)
+leave_depth_400(void)
 {
-	return leave_depth(60);
+	return leave_depth(400);
 }
 
 static int
@@ -841,7 +841,7 @@ const struct thing things[] = {
 	THING(own_table),
 	THING(files),
 	THING(crowd),
-	THING(depth_60),
+	THING(depth_400),
 	THING(depth_200),
 	THING(unnamed_file),
 	THING(sent_file),
