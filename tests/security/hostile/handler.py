@@ -4,6 +4,7 @@
 one in Python beside it, whose words it uses. Its parent is the adapter, which starts the program of the next
 call."""
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -133,8 +134,10 @@ def main(event):
     if do == 'leave':
         try:
             TRACES[what][0]()
-        except PermissionError:
-            return 'denied'
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
+                return 'denied'
+            raise
         return 'left'
     if do == 'look':
         return TRACES[what][1]()

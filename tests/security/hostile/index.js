@@ -265,7 +265,7 @@ function fresh() {
 		crypto.generateKeySync('aes', { length: 128 }).export().toString('hex')];
 }
 
-const refused = ['EPERM', 'EACCES', 'ENOSYS', 'EOPNOTSUPP'];
+const refused = ['EPERM', 'EACCES', 'EROFS', 'ENOSYS', 'EOPNOTSUPP'];
 
 exports.handler = async (event) => {
 	switch (event.do) {
