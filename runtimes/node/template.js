@@ -38,7 +38,9 @@ const GLOBALS = ['AbortController', 'Blob', 'BroadcastChannel', 'CompressionStre
 
 // What Node reads of the environment while it boots. A function that sets such a variable gets a
 // Node of its own.
-const DEFAULTS = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: '/tmp', TMPDIR: '/tmp', LANG: 'C.UTF-8' };
+const DEFAULTS = {
+	PATH: '/usr/local/bin:/usr/bin:/bin', HOME: '/tmp', TMPDIR: '/tmp', LANG: 'C.UTF-8', TZ: 'UTC',
+};
 const BOOT_VARIABLE = /^(?:NODE_(?!ENV$|TLS_REJECT_UNAUTHORIZED$)|LD_|GLIBC_|MALLOC_|OPENSSL_|LC_|LANG|ICU_)/;
 
 function refuse(addon, reason) {
