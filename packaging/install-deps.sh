@@ -19,7 +19,7 @@ test_packages=(
 	procps python3-pytest python3-pytest-timeout python3-setuptools python3-wheel python3-yaml
 	qemu-system-x86 sqlite3 strace unzip zip
 )
-bench_packages=(crun python3-uvicorn wrk)
+bench_packages=(bubblewrap crun gunicorn nginx-light python3-uvicorn wrk)
 
 for argument in "$@"; do
 	case $argument in
