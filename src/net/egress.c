@@ -269,6 +269,9 @@ egress_begin_call(struct egress *egress)
 void
 egress_end_call(struct egress *egress)
 {
+	if (!egress->is_in_call && egress->n_conns)
+		egress_say(egress, "the function has loaded, and %u open connections are closed",
+			egress->n_conns);
 	egress->is_open = egress->is_in_call = false;
 	list_remove(&egress->opening.link);
 	egress_conn_end_all(egress);

@@ -417,6 +417,23 @@ def test_the_certificates_of_the_host_are_found(place, isolation):
     assert run(place, 'tls', code)[0] > 10
 
 
+def test_what_was_fetched_while_it_loaded_is_there_in_every_call(place, web):
+    """The client keeps its connection, which ends when the function has loaded."""
+    place.deploy('top', f'''
+const boot = await (await fetch('http://{HOST}:{web.port}/boot')).text();
+export const handler = async () => boot + ' ' +
+  await (await fetch('http://{HOST}:{web.port}/call')).text();
+''', filename='index.mjs', network=egress(f'{HOST}:{web.port}'))
+    figures = set()
+    for _ in range(4):
+        call = place.call('top', {}).expect(200)
+        assert call.json() == 'hello /boot hello /call'
+        record = place.record(call.call_id)
+        figures.add((record['egress_bytes_in'], record['egress_bytes_out']))
+    assert len(figures) == 1    # each call has its own bytes and no more
+    assert web.seen.count('/call') == 4
+
+
 def test_every_address_answers_dns_and_other_datagrams_do_not_leave(place, resolver):
     resolver.zone['dns.test'] = [HOST, '2001:db8::1']
     heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
