@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 
-#define DEADLINE_TICK_US  20000
+#define DEADLINE_TICK_US  5000
 #define DEADLINE_STUCK_US 2000000
 
 static volatile uint64_t deadline_at;

@@ -13,10 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/own.h"
 #include "keeper/deadline.h"
+
+#define SUBJECT_STOP_US 200000
 
 static const struct subject subject_closed = {
 	.proc = -1, .pidfd = -1, .init = -1, .memory = -1, .tasks = -1};
@@ -183,6 +186,69 @@ subject_seize_new(struct subject *subject, size_t *ret_seen, struct keeper_reply
 	return n < 0 ? subject_failed(reply, "getdents") : 0;
 }
 
+static char *
+subject_read_children(int children, char *ret, size_t size)
+{
+	ssize_t n = pread(children, ret, size - 1, 0);
+
+	ret[n > 0 ? n : 0] = '\0';
+	return ret;
+}
+
+static bool
+subject_has_child(int children, long pid)
+{
+	char text[1024], *at = subject_read_children(children, text, sizeof(text));
+	long next;
+
+	while ((next = strtol(at, &at, 10)) > 0) {
+		if (next == pid)
+			return true;
+	}
+	return false;
+}
+
+/* A thread in vfork() does not stop before its child goes on, which only the past call wants. A
+ * number means a child if it still does when it cannot mean another process any more. */
+static void
+subject_kill_children(struct subject *subject, pid_t tid)
+{
+	char text[1024], *at = text;
+	OWN(fd) int children = -1;
+
+	snprintf(text, sizeof(text), "%d/children", tid);
+	children = openat(subject->tasks, text, O_RDONLY | O_CLOEXEC);
+	subject_read_children(children, text, sizeof(text));
+	for (long pid; (pid = strtol(at, &at, 10)) > 0;) {
+		OWN(fd) int child = (int)syscall(SYS_pidfd_open, pid, 0);
+
+		if (child >= 0 && subject_has_child(children, pid))
+			syscall(SYS_pidfd_send_signal, child, SIGKILL, NULL, 0);
+	}
+}
+
+/* As subject_wait(), but not for longer than a thread needs that can stop at all. */
+static int
+subject_wait_for_stop(
+	struct subject *subject, pid_t tid, int *ret_status, struct keeper_reply *reply)
+{
+	uint64_t until = 0;
+	pid_t found;
+
+	while ((found = waitpid(tid, ret_status, __WALL)) < 0 && errno == EINTR) {
+		uint64_t now = clock_mono_us();
+
+		until = until ? until : now + SUBJECT_STOP_US;
+		if (now > until)
+			return verdict(reply, KEEPER_CAUSE_BUSY, "a thread does not stop");
+		if (subject->n_threads_kept)
+			subject_kill_children(subject, tid);
+	}
+	if (found < 0 && errno != ECHILD)
+		return subject_failed(reply, "waitpid");
+	return found == tid;
+}
+
 /* What comes before the stop that was asked for: a signal, which waits again before the snapshot
  * and is the past call's after it. */
 static int
@@ -190,7 +256,7 @@ subject_await_stop(
 	struct subject *subject, struct subject_thread *thread, struct keeper_reply *reply)
 {
 	for (;;) {
-		int status = 0, rc = subject_wait(thread->tid, &status, reply);
+		int status = 0, rc = subject_wait_for_stop(subject, thread->tid, &status, reply);
 		int signal = WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
 
 		if (rc < 0)

@@ -268,6 +268,25 @@ deed_exit(void)
 	_exit(7);
 }
 
+static void *
+wait_in_vfork(void *state)
+{
+	if (vfork() == 0) {
+		for (;;)
+			pause();
+	}
+	return state;
+}
+
+static void
+deed_vfork(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, wait_in_vfork, NULL) != 0)
+		abort();
+}
+
 /* After its answer. */
 static void
 deed_stop(void)
@@ -329,6 +348,7 @@ do_deed(const char *name)
 		{"exec", deed_exec},
 		{"keeper", change_keepers_code},
 		{"exit", deed_exit},
+		{"vfork", deed_vfork},
 		{"stop", deed_stop},
 		{"map_many", deed_map_many},
 		{"protect_many", deed_protect_many},
