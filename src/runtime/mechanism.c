@@ -162,22 +162,18 @@ mechanism_explain_template(
 	size_t index, const struct language *language, struct doctor_finding *ret)
 {
 	static char names[64][48];
-	bool has_template = language->root->template;
 
 	must(index < sizeof(names) / sizeof(*names));
 	snprintf(names[index], sizeof(names[index]), "template.%s", language->name);
 	*ret = (struct doctor_finding){.name = names[index],
 		.group = DOCTOR_MECHANISM,
-		.is_there = has_template && mechanism_machine.has_fork};
-	if (!has_template)
+		.is_there = mechanism_machine.has_fork};
+	if (mechanism_machine.has_fork)
 		snprintf(ret->why, sizeof(ret->why),
-			"the programs are the functions' own: nothing is there to boot ahead");
-	else if (!mechanism_machine.has_fork)
+			"instances are forked from a %s that is booted once", language->family);
+	else
 		snprintf(ret->why, sizeof(ret->why), "instances are booted: %s",
 			mechanism_machine.fork_why);
-	else
-		snprintf(ret->why, sizeof(ret->why), "instances are forked from a %s %s",
-			language->family, "that is booted once");
 }
 
 size_t
@@ -189,6 +185,7 @@ mechanism_explain(struct doctor_finding *findings, size_t n, size_t size)
 		if (language_find(language->family) == language)
 			mechanism_explain_family(language, &findings[n++]);
 	for (size_t i = 0; n < size && (language = language_each(i)); i++)
-		mechanism_explain_template(i, language, &findings[n++]);
+		if (language->root->template)
+			mechanism_explain_template(i, language, &findings[n++]);
 	return n;
 }
