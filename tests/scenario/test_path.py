@@ -49,6 +49,18 @@ def spawner_of(pid):
     raise AssertionError('the daemon has no spawner')
 
 
+def wait_until_quiet(pid):
+    """The spawner makes spares and templates ready, behind what was deployed."""
+    def switches():
+        with open(f'/proc/{pid}/status') as file:
+            return re.findall(r'ctxt_switches:\t(\d+)', file.read())
+    for _ in range(60):
+        before = switches()
+        time.sleep(1)
+        if switches() == before:
+            return
+
+
 def names(lines):
     return collections.Counter(LINE.match(line)[2] for line in lines if 'resumed' not in line)
 
@@ -88,6 +100,7 @@ def measured(new_daemon, tmp_path):
         path = f'/api/org/acme/{name}'
         for _ in range(20):
             client.get(path).expect(200)
+        wait_until_quiet(spawner_of(one.process.pid))
         traces = [Trace(pid, tmp_path / f'{name}-{pid}.strace')
                   for pid in (one.process.pid, spawner_of(one.process.pid))]
         time.sleep(0.2)
@@ -103,7 +116,9 @@ def measured(new_daemon, tmp_path):
 def check(loop, spawner):
     counts = names(loop)
     assert not FORBIDDEN & set(counts), counts
-    assert not FORBIDDEN & set(names(spawner)), names(spawner)
+    # It may renew a template or a spare of its own meanwhile, but not for each call.
+    births = sum(n for name, n in names(spawner).items() if name.startswith('clone'))
+    assert births <= N_CALLS / 100, names(spawner)
     writes = [line for line in loop if re.search(r'\bp?write(64|v)?\(.*cgroup', line)
               and 'memory.peak' not in line and 'memory.max_usage_in_bytes' not in line]
     assert not writes, writes[:5]
