@@ -17,7 +17,7 @@ HOSTILE = pathlib.Path(__file__).parent / 'hostile'
 RUNTIMES = ('python', 'node', 'native', 'exec')
 MECHANISMS = ('rollback', 'fork', 'once')
 LIMITS = {'processes': 60, 'timeout_ms': 20000, 'memory_mib': 192, 'tmp_mib': 16, 'cpu_ms': 20000}
-# A call after a hostile one may take this many times a fresh start of Node beside it.
+# A call after a hostile one may take this many times what a start of its function takes.
 PATIENCE = 10
 HONEST = "exports.handler = async () => 'well';\n"
 
@@ -46,10 +46,9 @@ def org(daemon):
 
 @pytest.fixture(scope='module')
 def neighbour(daemon):
-    """Somebody else's functions: one that is warm, and one for which each call is a fresh start."""
+    """Somebody else's function."""
     org = daemon.new_org()
     org.deploy('honest', HONEST, isolation='instance')
-    org.deploy('fresh', HONEST, mechanism='once', max_instances=1)
     return org
 
 
@@ -80,6 +79,11 @@ class Hostile:
         """What it sees; and how long that took."""
         start = time.monotonic()
         return self.get('look', what), time.monotonic() - start
+
+    def start_s(self, what):
+        """Seconds of a call for which it has to be started."""
+        self.ask('end')
+        return self.look(what)[1]
 
     def function(self):
         return self.org.client.get(f'{self.org.path}/functions/{self.name}').expect(200).json()
@@ -114,12 +118,6 @@ def hostile(org, sources):
     return get
 
 
-def fresh_start_s(neighbour):
-    start = time.monotonic()
-    assert neighbour.call('fresh').expect(200).json() == 'well'
-    return time.monotonic() - start
-
-
 both = [pytest.mark.parametrize('runtime', RUNTIMES), pytest.mark.parametrize('mechanism', MECHANISMS)]
 
 
@@ -150,20 +148,21 @@ def test_every_trace_is_found_where_state_is_kept(org, sources, runtime):
 
 @pytest.mark.timeout(600)
 @for_all
-def test_nothing_of_a_call_reaches_the_next(hostile, neighbour, runtime, mechanism):
+def test_nothing_of_a_call_reaches_the_next(hostile, runtime, mechanism):
     one = hostile(runtime, mechanism)
     found, late = {}, {}
-    names, fresh_s = one.get('names')['traces'], fresh_start_s(neighbour)
+    names = one.get('names')['traces']
+    start_s = one.start_s(names[0])
     for what in names if mechanism != 'once' else names[::5]:
-        before, _ = one.look(what)
+        before, look_s = one.look(what)
         one.get('leave', what)
         after, took_s = one.look(what)
         if after != before:
             found[what] = (before, after)
-        if took_s > PATIENCE * fresh_s:
-            fresh_s = fresh_start_s(neighbour)
-        if took_s > PATIENCE * fresh_s:
-            late[what] = (took_s, fresh_s)
+        if took_s > PATIENCE * (start_s + look_s):
+            start_s = max(start_s, one.start_s(what))  # the machine may be busier than it was
+        if took_s > PATIENCE * (start_s + look_s):
+            late[what] = (took_s, start_s)
     assert not found and not late, (found, late, one.function()['renewals'])
 
 
