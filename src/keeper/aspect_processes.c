@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "keeper/aspect.h"
+#include "keeper/mould.h"
 #include "keeper/procfile.h"
 
 #define PROCESSES_MAX       4096
@@ -49,7 +50,8 @@ static struct {
 	size_t n_killed;
 } processes = {.init = -1};
 
-/* Adds the children of `parent`, but for `but`. More than fit are left for the next look. */
+/* Adds the children of `parent`, but for `but` and the mould. More than fit are left for the next
+ * look. */
 static int
 processes_read(int children, pid_t parent, pid_t but, struct processes_list *found,
 	struct keeper_reply *reply)
@@ -63,7 +65,7 @@ processes_read(int children, pid_t parent, pid_t but, struct processes_list *fou
 			reply, KEEPER_CAUSE_PROCESSES, "listing processes: %s", strerror(errno));
 	rest = str_of(text);
 	while (found->n < PROCESSES_MAX && str_to_u64(str_cut(&rest, ' '), &pid)) {
-		if ((pid_t)pid == but)
+		if ((pid_t)pid == but || (pid_t)pid == mould_pid())
 			continue;
 		found->at[found->n].pid = (pid_t)pid;
 		found->at[found->n++].parent = parent;

@@ -3,6 +3,7 @@
 #include "keeper/keep.h"
 #include "keeper/layout.h"
 #include "keeper/memory.h"
+#include "keeper/mould.h"
 #include "keeper/registers.h"
 #include "keeper/tracker.h"
 
@@ -20,7 +21,8 @@ rollback_learn(struct subject *subject, struct keeper_reply *reply)
 	if (!tracker || keep_learn(subject, &brk, reply) < 0 ||
 		layout_learn(&rollback_layout, subject, brk, reply) < 0)
 		return -1;
-	if (memory_learn(tracker, &rollback_layout, subject, reply) < 0)
+	if (mould_make(subject, reply) < 0 ||
+		memory_learn(tracker, &rollback_layout, subject, reply) < 0)
 		return -1;
 	return layout_know(&rollback_layout, subject, reply);
 }

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "keeper/memory_inside.h"
+#include "keeper/mould.h"
 
 #define MEMORY_STORE_MAX (1u << 20) /* pages: 4 GiB */
 #define MEMORY_AT_ONCE   256        /* pages */
@@ -69,6 +70,19 @@ memory_read(struct subject *subject, const struct memory_region *region, uint64_
 	return n == (ssize_t)size ? 0 : memory_failed(reply, "reading its memory");
 }
 
+/* With a mould their place in the store is made and nothing read: a page of zeroes costs the room
+ * of a page, if it is ever written back. */
+static int
+memory_promise(struct memory_region *region, uint64_t at, size_t n, struct keeper_reply *reply)
+{
+	if (memory_make_room(n, reply) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		region->before[(at - region->start) / MEMORY_PAGE + i + 1] = 1;
+	memory.n_store += n;
+	return 0;
+}
+
 /* Reads to the end of the store and moves what is not zero together. Zeroes over a file are not
  * what would be there by itself. */
 static int
@@ -98,6 +112,9 @@ static int
 memory_keep_range(struct subject *subject, struct memory_region *region,
 	const struct tracker_range *range, struct keeper_reply *reply)
 {
+	if (mould_pid())
+		return memory_promise(
+			region, range->start, (range->end - range->start) / MEMORY_PAGE, reply);
 	for (uint64_t at = range->start; at < range->end;) {
 		uint64_t n = (range->end - at) / MEMORY_PAGE;
 
@@ -108,6 +125,35 @@ memory_keep_range(struct subject *subject, struct memory_region *region,
 		at += n * MEMORY_PAGE;
 	}
 	return 0;
+}
+
+/* What is not here yet is read in runs. */
+static int
+memory_fetch(size_t first, uint64_t at, size_t n, struct keeper_reply *reply)
+{
+	for (size_t i = 0; i < n;) {
+		size_t to = i;
+
+		while (to < n && !memory.is_here[first + to])
+			to++;
+		if (to > i &&
+			mould_read(at + i * MEMORY_PAGE, memory.store + (first + i) * MEMORY_PAGE,
+				(to - i) * MEMORY_PAGE, reply) < 0)
+			return -1;
+		memset(memory.is_here + first + i, 1, to - i);
+		i = to > i ? to : i + 1;
+	}
+	return 0;
+}
+
+const uint8_t *
+memory_kept(const struct memory_region *region, uint64_t at, size_t n, struct keeper_reply *reply)
+{
+	size_t first = region->first + region->before[(at - region->start) / MEMORY_PAGE];
+
+	if (memory.is_here && memory_fetch(first, at, n, reply) < 0)
+		return NULL;
+	return memory.store + first * MEMORY_PAGE;
 }
 
 /* ---- regions ---- */
@@ -233,7 +279,10 @@ memory_learn(const struct tracker *tracker, const struct layout *layout, struct 
 		if (memory_learn_region(subject, &memory.regions[i], reply) < 0)
 			return -1;
 	}
-	reply->figures.snapshot_kib = (uint32_t)(memory.n_store * (MEMORY_PAGE / 1024));
+	if (mould_pid())
+		memory.is_here = mem_new(memory.n_store + 1);
+	else
+		reply->figures.snapshot_kib = (uint32_t)(memory.n_store * (MEMORY_PAGE / 1024));
 	reply->figures.tracker = tracker->number;
 	return tracker->clean_all(memory.spans, memory.n_spans, reply);
 }

@@ -3,8 +3,10 @@
  * memory - what the subject's memory held at the snapshot, and that it holds it again.
  *
  * Of every private mapping the pages are kept that cannot be had otherwise: what is zero, or still
- * the page of a file that cannot change, is not. After a call the tracker names the pages that were
- * written or are gone: kept ones are written back, others are emptied or dropped.
+ * the page of a file that cannot change, is not. They stand in the mould, and are read from it when
+ * they are to be written back for the first time; without a mould they are copied at the snapshot.
+ * After a call the tracker names the pages that were written or are gone: kept ones are written
+ * back, others are emptied or dropped.
  *
  * A page that was written in several calls becomes hot: it is not protected any more, so that the
  * answer does not wait for its fault, and is written back each time.

@@ -29,7 +29,9 @@ struct memory {
 	size_t n_spans;
 	uint8_t *store;         /* owned */
 	size_t n_store, n_room; /* pages */
-	uint64_t code_at;       /* the kernel's code in the subject ([vdso]) */
+	uint8_t *is_here; /* owned: which pages of the store have been read from the mould; NULL
+			     without a mould: all of them */
+	uint64_t code_at; /* the kernel's code in the subject ([vdso]) */
 	size_t n_code;
 	uint8_t code[MEMORY_CODE_MAX];
 };
@@ -46,12 +48,8 @@ memory_is_kept(const struct memory_region *region, uint64_t at)
 	return region->before[i + 1] > region->before[i];
 }
 
-static inline uint8_t *
-memory_kept(const struct memory_region *region, uint64_t at)
-{
-	uint64_t i = (at - region->start) / MEMORY_PAGE;
-
-	return memory.store + (region->first + region->before[i]) * MEMORY_PAGE;
-}
+/* Where the store has the n kept pages at `at`; NULL with a verdict. */
+const uint8_t *memory_kept(
+	const struct memory_region *region, uint64_t at, size_t n, struct keeper_reply *reply);
 
 #endif

@@ -82,6 +82,14 @@ memory_copy(const struct memory_region *region, const uint8_t *bytes, uint64_t a
 	return 0;
 }
 
+static int
+memory_copy_kept(const struct memory_region *region, uint64_t at, uint64_t end)
+{
+	const uint8_t *bytes = memory_kept(region, at, (end - at) / MEMORY_PAGE, restore.reply);
+
+	return bytes ? memory_copy(region, bytes, at, end - at) : -1;
+}
+
 /* ---- protecting again ---- */
 
 static void
@@ -203,7 +211,7 @@ memory_restore_written(struct memory_region *region, uint64_t at, uint64_t end)
 
 		if (memory_is_kept(region, at)) {
 			memory_count_hits(region, at, to);
-			if (memory_copy(region, memory_kept(region, at), at, to - at) < 0)
+			if (memory_copy_kept(region, at, to) < 0)
 				return -1;
 		} else if (memory_empty(region, at, to) < 0) {
 			return -1;
@@ -222,7 +230,7 @@ memory_restore_gone(struct memory_region *region, uint64_t at, uint64_t end)
 	for (; at < end; at += MEMORY_PAGE) {
 		if (!memory_is_kept(region, at))
 			continue;
-		if (memory_copy(region, memory_kept(region, at), at, MEMORY_PAGE) < 0)
+		if (memory_copy_kept(region, at, at + MEMORY_PAGE) < 0)
 			return -1;
 		memory_add_clean(at, at + MEMORY_PAGE);
 	}

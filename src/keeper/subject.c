@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/own.h"
 #include "keeper/deadline.h"
+#include "keeper/mould.h"
 
 #define SUBJECT_STOP_US 200000
 
@@ -220,6 +221,8 @@ subject_kill_children(struct subject *subject, pid_t tid)
 	children = openat(subject->tasks, text, O_RDONLY | O_CLOEXEC);
 	subject_read_children(children, text, sizeof(text));
 	for (long pid; (pid = strtol(at, &at, 10)) > 0;) {
+		if (pid == mould_pid())
+			continue;
 		OWN(fd) int child = (int)syscall(SYS_pidfd_open, pid, 0);
 
 		if (child >= 0 && subject_has_child(children, pid))

@@ -32,12 +32,13 @@ kit_become(int channel, const char *const *argv)
 	_exit(127);
 }
 
-/* What mayfly-init is to a sandbox; it ends as the program does. */
+/* What mayfly-init is to a sandbox: it buries orphans, ends as the program does, and all others
+ * with it. */
 _Noreturn static void
 kit_be_init(int channel, const char *const *argv)
 {
 	int status = 0;
-	pid_t main_pid;
+	pid_t main_pid, pid;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
@@ -48,8 +49,9 @@ kit_be_init(int channel, const char *const *argv)
 	if (main_pid == 0)
 		kit_become(channel, argv);
 	close(channel);
-	while (waitpid(main_pid, &status, 0) < 0)
-		;
+	do {
+		pid = waitpid(-1, &status, 0);
+	} while (pid != main_pid);
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
@@ -97,7 +99,7 @@ kit_start(struct keeper_kit *kit, const char *const *argv)
 	int channel[2];
 
 	kit_pair(SOCK_STREAM, channel);
-	kit->init = fork();
+	kit->init = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
 	if (kit->init == 0)
 		kit_be_init(channel[1], argv);
 	close(channel[1]);

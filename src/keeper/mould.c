@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keeper/mould.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/own.h"
+
+#define MOULD_OPTIONS   (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
+#define MOULD_BIRTH     (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
+#define MOULD_MAPS_SIZE (512 * 1024)
+
+static struct {
+	pid_t pid;
+	int pidfd; /* owned */
+} mould = {.pidfd = -1};
+
+static int
+mould_failed(struct keeper_reply *reply, const char *what)
+{
+	return verdict(reply, KEEPER_CAUSE_KERNEL, "%s: %s", what, strerror(errno));
+}
+
+/* Gives the child's number, 0 when there can be none. */
+static int
+mould_bear(struct subject *subject, struct keeper_reply *reply)
+{
+	size_t birth = subject_add_call(subject, SYS_clone, 0);
+	int rc;
+
+	if (ptrace(PTRACE_SETOPTIONS, subject->main_pid, NULL, MOULD_OPTIONS | MOULD_BIRTH) < 0)
+		return mould_failed(reply, "PTRACE_SETOPTIONS");
+	subject->born = 0;
+	rc = subject_run(subject, reply);
+	if (ptrace(PTRACE_SETOPTIONS, subject->main_pid, NULL, MOULD_OPTIONS) < 0 && rc == 0)
+		rc = mould_failed(reply, "PTRACE_SETOPTIONS");
+	if (rc == 0)
+		rc = subject->batch[birth].result > 0 ? subject->born : 0;
+	return rc < 0 || subject_wipe(subject, reply) < 0 ? -1 : rc;
+}
+
+static bool
+mould_read_maps(pid_t pid, char *ret, size_t *ret_len)
+{
+	OWN(fd) int fd = -1;
+	char path[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	for (*ret_len = 0; *ret_len < MOULD_MAPS_SIZE; *ret_len += (size_t)n) {
+		n = read(fd, ret + *ret_len, MOULD_MAPS_SIZE - *ret_len);
+		if (n <= 0)
+			return n == 0;
+	}
+	return false;
+}
+
+/* Whether it has all that the subject has. */
+static bool
+mould_is_whole(const struct subject *subject)
+{
+	static char ours[MOULD_MAPS_SIZE], its[MOULD_MAPS_SIZE];
+	size_t n_ours, n_its;
+
+	return mould_read_maps(subject->main_pid, ours, &n_ours) &&
+	       mould_read_maps(mould.pid, its, &n_its) && n_ours == n_its &&
+	       memcmp(ours, its, n_ours) == 0;
+}
+
+/* Killed it becomes a zombie of the subject, which has to bury it. */
+static int
+mould_break(struct subject *subject, struct keeper_reply *reply)
+{
+	int status;
+	size_t wait;
+
+	kill(mould.pid, SIGKILL);
+	if (subject_wait(mould.pid, &status, reply) < 0)
+		return -1;
+	own_fd(&mould.pidfd);
+	mould.pidfd = -1;
+	mould.pid = 0;
+	wait = subject_add_call(subject, SYS_wait4, (uint64_t)-1, 0, __WALL);
+	if (subject_run(subject, reply) < 0)
+		return -1;
+	if (subject->batch[wait].result <= 0)
+		return verdict(reply, KEEPER_CAUSE_PROCESSES, "a mould is not buried");
+	return subject_wipe(subject, reply) < 0 ? -1 : 1;
+}
+
+int
+mould_make(struct subject *subject, struct keeper_reply *reply)
+{
+	int pid = mould_bear(subject, reply), status;
+
+	if (pid <= 0)
+		return pid < 0 ? -1 : 1;
+	mould.pid = pid;
+	if (subject_wait(pid, &status, reply) < 0)
+		return -1;
+	mould.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (mould.pidfd < 0)
+		return mould_failed(reply, "pidfd_open");
+	return mould_is_whole(subject) ? 0 : mould_break(subject, reply);
+}
+
+pid_t
+mould_pid(void)
+{
+	return mould.pid;
+}
+
+/* Its number is nobody else's as long as its tracer has not waited for it. */
+int
+mould_read(uint64_t at, void *ret, size_t size, struct keeper_reply *reply)
+{
+	struct iovec here = {ret, size}, there = {(void *)(uintptr_t)at, size};
+
+	if (process_vm_readv(mould.pid, &here, 1, &there, 1, 0) == (ssize_t)size)
+		return 0;
+	return verdict(reply, errno == ESRCH ? KEEPER_CAUSE_GONE : KEEPER_CAUSE_KERNEL,
+		"reading the snapshot: %s", strerror(errno));
+}
