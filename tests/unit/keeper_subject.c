@@ -424,7 +424,9 @@ main(int argc, char **argv)
 	pieces =
 		mmap(NULL, 2000 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	write_constant(constant, "before the snapshot");
-	if (argc > 1)
+	if (argc > 1 && strcmp(argv[1], "private") == 0)
+		madvise(kept, KEPT, MADV_DONTFORK);
+	else if (argc > 1)
 		start_threads(atoi(argv[1]));
 	tell_state(answer, sizeof(answer));
 	while ((n = receive(request, sizeof(request) - 1)) > 0) {

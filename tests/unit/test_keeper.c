@@ -13,9 +13,9 @@
 static struct keeper_kit kit;
 
 static void
-start_subject(const char *threads)
+start_subject(const char *how)
 {
-	const char *argv[] = {getenv("MAYFLY_SUBJECT"), threads, NULL};
+	const char *argv[] = {getenv("MAYFLY_SUBJECT"), how, NULL};
 
 	kit_start(&kit, argv);
 }
@@ -23,14 +23,14 @@ start_subject(const char *threads)
 /* ---- deeds of a program in C ---- */
 
 static void
-deeds_are_undone(enum keeper_mechanism mechanism, const char *threads)
+deeds_are_undone(enum keeper_mechanism mechanism, const char *how)
 {
 	static const char *const deeds[] = {"thread", "map", "map_many", "unmap", "unmap_all",
 		"map_anew", "give_back", "move", "protect", "fill", "constant", "constant_file",
 		"code", "brk", "brk_down", "allocate", "stack", "mask", "name", "fork", "vfork"};
 	char first[KIT_ANSWER_MAX], now[KIT_ANSWER_MAX];
 
-	start_subject(threads);
+	start_subject(how);
 	kit_keep_well(&kit, mechanism);
 	kit_call_well(&kit, "state", first);
 	kit_renew_well(&kit);
@@ -57,6 +57,26 @@ static void
 rollback_undoes_every_deed_of_a_program_with_threads(void **state)
 {
 	deeds_are_undone(KEEPER_ROLLBACK, "5");
+}
+
+/* It has no mould. */
+static void
+memory_that_forks_do_not_have_is_copied_and_written_back(void **state)
+{
+	char first[KIT_ANSWER_MAX], now[KIT_ANSWER_MAX];
+	struct keeper_reply reply;
+
+	start_subject("private");
+	reply = kit_keep(&kit, KEEPER_ROLLBACK);
+	assert_int_equal(reply.event, KEEPER_KEPT);
+	assert_true(reply.figures.snapshot_kib > 256);
+	kit_call_well(&kit, "state", first);
+	kit_renew_well(&kit);
+	kit_call_well(&kit, "fill", now);
+	assert_true(kit_renew_well(&kit).figures.n_pages >= 64);
+	kit_call_well(&kit, "state", now);
+	assert_string_equal(now, first);
+	kit_stop(&kit);
 }
 
 static void
@@ -235,6 +255,7 @@ the_program_ends_as_its_fork_does(void **state)
 
 UNIT_TESTS(it(rollback_undoes_every_deed_of_a_program),
 	it(rollback_undoes_every_deed_of_a_program_with_threads),
+	it(memory_that_forks_do_not_have_is_copied_and_written_back),
 	it(a_fork_per_call_undoes_every_deed_of_a_program), it(what_was_undone_is_counted),
 	it(a_fork_of_many_threads_is_refused_and_the_program_goes_on),
 	it(a_program_that_changes_the_keepers_code_is_spoilt),
