@@ -277,6 +277,7 @@ pool_leave_instance(struct pool_place *place)
 	}
 	if (!pool->is_once)
 		pool_learn_spent(pool, now_us);
+	pool->is_spoilt = false;
 	pool_set_ending(member);
 	pool_scale(pool, now_us);
 }

@@ -57,6 +57,7 @@ struct pool {
 	bool is_replacing; /* starts one for those that served long */
 	bool is_once;      /* its instances serve one call each */
 	bool is_rewound;   /* its instances are brought back after each call */
+	bool is_spoilt;    /* the last used up could not be brought back */
 
 	uint64_t scaled_us;    /* when instances were last added for what waits */
 	uint64_t service_us;   /* mean time of a call, renewal included; 0 before the first */

@@ -123,8 +123,9 @@ scale_n_used_up(const struct pool *pool, uint64_t now_us)
 	return n < SPARES_MOST ? (unsigned)n : SPARES_MOST;
 }
 
-/* Those beside what is at work; none when the function is idle. Where not each call uses one up, it
- * must have happened twice, and where it is rare the one that was lost is replaced, no more. */
+/* Those beside what is at work; none when the function is idle. Where not each call uses one up,
+ * one that a call took with it must be the second, and where it is rare the one that was lost is
+ * replaced, no more. */
 static unsigned
 scale_n_spares(const struct pool *pool, uint64_t now_us)
 {
@@ -133,7 +134,7 @@ scale_n_spares(const struct pool *pool, uint64_t now_us)
 	if (pool->spent_us == 0 || now_us - pool->spent_us >= idle_us || pool->is_retired)
 		return 0;
 	if (!pool->is_once && pool->spent_gap_us == 0)
-		return 0;
+		return pool->is_spoilt;
 	if (!pool->is_once && pool->spent_gap_us > OFTEN_US)
 		return 1;
 	return scale_n_used_up(pool, now_us) + pool->n_ready - pool->n_idle;

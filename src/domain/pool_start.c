@@ -243,6 +243,29 @@ pool_on_room(struct instance *instance, void *arg)
 	pool_room_again(member, now_us);
 }
 
+/* Its calls were served: what they left behind is no reason to let the next one wait. */
+static void ON_LOOP
+pool_spoil(struct pool_instance *member, uint64_t now_us)
+{
+	pool_learn_spent(member->pool, now_us);
+	member->pool->is_spoilt = true;
+}
+
+static void
+pool_on_discarded(struct instance *instance, void *arg)
+{
+	struct pool_instance *member = arg;
+	uint64_t now_us = clock_mono_us();
+
+	thread_on_loop();
+	if (member->is_ending)
+		return;
+	if (member->was_ready)
+		pool_spoil(member, now_us);
+	pool_set_ending(member);
+	pool_scale(member->pool, now_us);
+}
+
 /* The next one starts with what serves the version then. */
 static void
 pool_on_unable(struct instance *instance, enum mechanism tried, enum renewal_cause cause,
@@ -268,7 +291,7 @@ pool_on_gone(struct instance *instance, const struct err *reason, struct str log
 	must(member->n_calls == 0);
 	if (!member->is_ending) {
 		if (member->is_renewing)
-			pool_learn_spent(pool, now_us);
+			pool_spoil(member, now_us);
 		pool_set_ending(member);
 	}
 	list_remove(&member->link);
@@ -290,6 +313,7 @@ pool_start_member(struct pool *pool, struct err *err)
 {
 	const struct instance_events events = {.on_ready = pool_on_ready,
 		.on_room = pool_on_room,
+		.on_discarded = pool_on_discarded,
 		.on_unable = pool_on_unable,
 		.on_gone = pool_on_gone};
 	OWN(buf) struct buf init = BUF_INIT;

@@ -80,6 +80,9 @@ struct instance_events {
 	void (*on_ready)(struct instance *instance, void *arg);
 	/* After RENEWING: the next call may come. */
 	void (*on_room)(struct instance *instance, void *arg);
+	/* Discarded though no call of its owner's ended it: it has no room any more, and on_gone
+	 * comes when its processes are dead. Another may start meanwhile. */
+	void (*on_discarded)(struct instance *instance, void *arg);
 	/* Before on_ready: this program cannot be kept by the mechanism asked for (a cause of the
 	 * keeper's), its keeper failed (SILENT, LOST), or the machine has none (NONE). It goes on
 	 * with ONCE, or is discarded where nobody knows what the keeper left of it; others of the

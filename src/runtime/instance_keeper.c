@@ -20,12 +20,16 @@ enum {
 static void ON_LOOP
 instance_keeper_discard(struct instance *instance, enum renewal_cause cause, const char *why)
 {
+	bool is_news = instance->state < INSTANCE_ENDING;
+
 	if (instance->state == INSTANCE_GONE || instance->was_asked || instance->reason.code < 0)
 		return;
 	if (!instance->is_counted)
 		renewal_count_discard(instance->tally, cause, why);
 	instance->is_counted = true;
 	instance_stop(instance);
+	if (is_news)
+		instance->events.on_discarded(instance, instance->events.arg);
 }
 
 void

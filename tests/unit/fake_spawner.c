@@ -349,6 +349,8 @@ fake_play_one(struct spawner *spawner, struct sandbox *sandbox)
 	OWN(buf) struct buf payload = BUF_INIT;
 	struct frame_head head;
 
+	if (sandbox->was_asked && spawner->is_death_held)
+		return false;
 	if (sandbox->was_asked) {
 		fake_gone(sandbox, -9);
 		return true;

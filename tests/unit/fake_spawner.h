@@ -52,6 +52,7 @@ struct spawner {
 	bool has_keepers;     /* each sandbox gets one, which can do all that it is asked */
 	bool is_renewal_held; /* but it does not answer RENEW yet */
 	bool is_spoiling;     /* RENEW gives SPOILT */
+	bool is_death_held;   /* who is asked to end is not gone yet */
 };
 
 struct spawner *fake_spawner_new(void);

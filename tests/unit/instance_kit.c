@@ -22,6 +22,14 @@ on_room(struct instance *instance, void *arg)
 }
 
 static void
+on_discarded(struct instance *instance, void *arg)
+{
+	thread_on_loop();
+	assert_int_equal(instance_state(instance), INSTANCE_ENDING);
+	((struct kit *)arg)->n_discarded++;
+}
+
+static void
 on_unable(struct instance *instance, enum mechanism tried, enum renewal_cause cause,
 	const char *why, void *arg)
 {
@@ -72,6 +80,7 @@ kit_new(const struct instance_spec *spec)
 	struct kit *kit = mem_new(sizeof(*kit));
 	struct instance_events events = {.on_ready = on_ready,
 		.on_room = on_room,
+		.on_discarded = on_discarded,
 		.on_unable = on_unable,
 		.on_gone = on_gone,
 		.arg = kit};

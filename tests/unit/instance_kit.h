@@ -14,7 +14,7 @@ struct kit {
 	struct spawner *spawner;
 	struct sandbox *sandbox;   /* borrowed from spawner; NULL once it is gone */
 	struct instance *instance; /* NULL once it is gone */
-	unsigned n_ready, n_rooms, n_unable, n_gone;
+	unsigned n_ready, n_rooms, n_discarded, n_unable, n_gone;
 	enum mechanism tried; /* of the last on_unable */
 	enum renewal_cause unable;
 	char why[200];

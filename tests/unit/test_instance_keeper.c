@@ -316,8 +316,10 @@ what_is_spoilt_is_discarded_and_nobody_is_to_blame(void **state)
 	fake_keeper_answer(kept.kit->sandbox, KEEPER_SPOILT, KEEPER_CAUSE_TIMERS);
 	turn(kept.kit);
 	assert_int_equal(kept.kit->n_rooms, 0);
+	assert_int_equal(kept.kit->n_discarded, 1);
 	assert_int_equal(instance_state(kept.kit->instance), INSTANCE_ENDING);
 	expect_discard(&kept, (enum renewal_cause)KEEPER_CAUSE_TIMERS);
+	assert_int_equal(kept.kit->n_discarded, 1);
 	assert_string_equal(kept.tally->last_spoilt, "played");
 }
 

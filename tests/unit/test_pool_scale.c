@@ -169,6 +169,29 @@ nothing_is_brought_back_for_a_version_that_is_retired(void **state)
 	assert_int_equal(kit->domain.n_instances, 0);
 }
 
+/* Without waiting for a call, or for the death of the one that was spoilt. */
+static void
+what_cannot_be_brought_back_is_replaced_at_once(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	struct spot spot;
+
+	be_kept_by(kit, MECHANISM_ROLLBACK);
+	kit->version->config.max_instances = 1;
+	kit->version->config.idle_ms = 60000;
+	kit->spawner->is_spoiling = kit->spawner->is_death_held = true;
+	spot_put(kit->version, &spot, 0);
+	kit_until(kit, &spot.is_over);
+	kit_wait_ms(kit, 20);
+	assert_int_equal(kit->domain.n_instances, 2);
+	assert_int_equal(kit_stats(kit->version).n_started, 2);
+	assert_int_equal(kit_stats(kit->version).n_idle, 1);
+	assert_int_equal(spot_put(kit->version, &spot, 0), 1);
+	kit_until(kit, &spot.is_over);
+	assert_false(spot.place.is_cold);
+	kit->spawner->is_spoiling = kit->spawner->is_death_held = false;
+}
+
 /* One call at a time, each right behind the one before, meets a renewal each time. */
 static void
 calls_that_often_meet_a_renewal_get_a_few_more_instances(void **state)
@@ -395,6 +418,7 @@ UNIT_TESTS(it(min_instances_are_there_before_the_first_call),
 	it(min_instances_that_cannot_boot_are_tried_again),
 	it(an_instance_that_is_brought_back_has_no_room_until_it_is),
 	it(nothing_is_brought_back_for_a_version_that_is_retired),
+	it(what_cannot_be_brought_back_is_replaced_at_once),
 	it(calls_that_often_meet_a_renewal_get_a_few_more_instances),
 	it(where_each_call_uses_an_instance_up_one_is_ready),
 	it(instances_that_serve_one_call_follow_what_waits_at_once),
