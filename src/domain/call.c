@@ -39,6 +39,8 @@ struct call {
 	uint64_t admitted_us, sent_us; /* monotonic; sent_us 0 while it waits */
 	int status;                    /* the function's, 0 before its answer */
 	uint64_t bytes_out;
+	struct call_figures figures; /* from here on: when it is over, for its record */
+	struct err reason;           /* code 0 when it went well */
 };
 
 /* The arrows of call.h's diagram. */
@@ -211,6 +213,18 @@ call_on_body(struct instance_call *run, struct str bytes)
 		call->events.on_body(call, bytes, call->events.arg);
 }
 
+static void call_leave_record(struct call *call) ON_LOOP;
+
+static void
+call_on_measured(struct instance_call *run)
+{
+	struct call *call = list_owner(run, struct call, run);
+
+	thread_on_loop();
+	call->figures.cpu_us = run->measure.cpu_us;
+	call_leave_record(call);
+}
+
 static void ON_LOOP
 call_on_end(struct instance_call *run)
 {
@@ -241,6 +255,7 @@ call_step_run(struct call *call, struct str head)
 	run->on_end = call_on_end;
 	run->on_failure = call_on_failure;
 	run->on_log = call_on_log;
+	run->on_measured = call_on_measured;
 	watchdog_run(pool_watchdog(call->version->pool), &call->watch, call->sent_us);
 	instance_send(call->place.instance, run);
 	free(take_ptr(&call->head));
@@ -345,29 +360,36 @@ call_free(struct call *call)
 		version_release(version);
 }
 
+static void
+call_leave_record(struct call *call)
+{
+	call_record(call, call->reason.code < 0 ? &call->reason : NULL, &call->figures);
+	call_free(call);
+}
+
 /* From any state: gives back what was taken. The answer is handed over first, and the call counts
- * until everything of it is back. */
+ * until everything of it is back. Its record may wait for the end of the turn. */
 static void
 call_done(struct call *call, const struct err *reason, struct str trace)
 {
-	struct call_figures figures;
-
 	call_go(call, CALL_DONE);
 	instance_abandon(&call->run);
 	if (call->is_admitted) {
 		watchdog_remove(&call->watch);
 		map_remove(&call->domain->calls, str_n(call->id, sizeof(call->id) - 1));
 	}
-	call_write_figures(call, reason, &figures);
-	call_tell(call, reason, trace, &figures);
+	call_write_figures(call, reason, &call->figures);
+	if (reason)
+		call->reason = *reason;
+	call_tell(call, reason, trace, &call->figures);
 	call->place.cpu_us = call->run.measure.cpu_us;
 	pool_give_back(&call->place);
 	call_log_end(&call->log, call_on_line, call);
 	if (trace.len > 0)
 		call_log_add(&call->log, true, trace, call_on_line, call);
 	call_log_end(&call->log, call_on_line, call);
-	call_record(call, reason, &figures);
-	call_free(call);
+	if (!call->run.is_measure_due)
+		call_leave_record(call);
 }
 
 /* ---- what ends it early ---- */

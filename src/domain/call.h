@@ -21,7 +21,7 @@
 
 struct call;
 
-struct call_figures { /* also in its record */
+struct call_figures { /* also in its record, with what cpu_us was when the answer was out */
 	uint64_t queue_us, wall_us, cpu_us;
 	uint64_t memory_peak_bytes, bytes_in, bytes_out;
 	uint64_t egress_in, egress_out; /* bytes over its network */
@@ -30,8 +30,8 @@ struct call_figures { /* also in its record */
 	bool is_cold;           /* waited for an instance to start */
 };
 
-/* on_end or on_failure comes exactly once, last; the call is gone when it returns, `figures` are
- * then whole. After on_head a failure means that the answer broke off. */
+/* on_end or on_failure comes exactly once, last; the call is not to be named any more when it
+ * returns. After on_head a failure means that the answer broke off. */
 struct call_events {
 	void (*on_head)(struct call *call, int status, const struct http_header *headers, size_t n,
 		void *arg);

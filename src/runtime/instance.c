@@ -168,7 +168,9 @@ instance_on_gone(struct sandbox *sandbox, const struct sandbox_exit *exit, void 
 	instance_keeper_on_gone(instance);
 	instance->state = INSTANCE_GONE;
 	instance->is_retired = true;
+	instance_call_measure_due(instance);
 	instance_fail_calls(instance, &reason);
+	instance_call_measure_due(instance);
 	if (instance->trace.len > 0 && !instance->is_loaded)
 		buf_add_str(&instance->boot_log, buf_str(&instance->trace));
 	instance->events.on_gone(

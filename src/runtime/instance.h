@@ -117,7 +117,8 @@ bool instance_is_forked(const struct instance *instance); /* from a template; on
 /* ---- one call on it; the struct stands inside its owner ---- */
 struct instance_measure {
 	uint64_t cpu_us; /* cgroup's CPU time over the call; with several in flight, the share;
-			    with what the runtime did in the millisecond before it */
+			    with what the runtime did in the millisecond before it. Not 0 but
+			    where the machine does not measure it */
 	uint64_t memory_peak_bytes; /* of the sandbox during the call; it is started anew after
 				       calls that raised it by a MiB, and once a second */
 	/* Bytes that went in and out over its network; with several in flight, those since the end
@@ -140,10 +141,16 @@ struct instance_call {
 	void (*on_end)(struct instance_call *call);
 	void (*on_failure)(struct instance_call *call, const struct err *reason, struct str trace);
 	void (*on_log)(struct instance_call *call, bool is_stderr, struct str bytes);
+	/* NULL, or comes after on_end and on_failure of a call with is_measure_due, which stays
+	 * where it is until then: the CPU time is read once more behind the answers of the turn.
+	 * The kernel counts what runs only up to its last tick or switch, and the function still
+	 * runs when its answer is read; when the answer is out it waits, as a rule. */
+	void (*on_measured)(struct instance_call *call);
+	bool is_measure_due; /* isolation `call`: set before on_end and on_failure */
 	/* Set in on_head when the answer came in one piece: its body. on_body and on_end follow at
 	 * once all the same. NULL else. */
 	const struct str *whole;
-	/* filled before on_end and on_failure */
+	/* filled before on_end and on_failure, but for what on_measured is there for */
 	struct instance_measure measure;
 	bool is_log_truncated;
 	/* private */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/own.h"
 #include "runtime/answer.h"
 #include "runtime/instance_inside.h"
 
@@ -122,15 +123,41 @@ instance_call_begin_measure(struct instance *instance, struct instance_call *cal
 		instance_call_reset_peak(instance, now_ms);
 }
 
+/* Whatever answered has used some; where nothing is measured it is 0. */
+static uint64_t
+instance_call_used_us(const struct instance *instance, const struct instance_call *call)
+{
+	uint64_t us = (instance->cpu_share_ns - call->cpu_start_ns) / 1000;
+
+	return us == 0 && instance->cpu_us > 0 ? 1 : us;
+}
+
 static void ON_LOOP
 instance_call_end_measure(struct instance *instance, struct instance_call *call)
 {
 	uint64_t peak = instance_call_read_peak(instance);
 
 	instance_call_read_cpu(instance);
-	call->measure.cpu_us = (instance->cpu_share_ns - call->cpu_start_ns) / 1000;
+	call->measure.cpu_us = instance_call_used_us(instance, call);
 	call->measure.memory_peak_bytes = peak;
 	instance->is_peak_high = peak > instance->peak_base_bytes + INSTANCE_PEAK_SLACK_BYTES;
+}
+
+void
+instance_call_measure_due(struct instance *instance)
+{
+	struct instance_call *call = take_ptr(&instance->due);
+	uint64_t before = instance->cpu_us;
+
+	if (!call)
+		return;
+	instance->is_cpu_read = false;
+	instance_call_read_cpu(instance);
+	if (instance->cpu_us > before)
+		instance->cpu_share_ns += (instance->cpu_us - before) * 1000;
+	call->measure.cpu_us = instance_call_used_us(instance, call);
+	call->is_measure_due = false;
+	call->on_measured(call);
 }
 
 void
@@ -171,7 +198,7 @@ instance_send(struct instance *instance, struct instance_call *call)
 	call->instance = instance;
 	call->number = ++instance->generation << INSTANCE_SLOT_BITS | slot;
 	call->n_answer_bytes = call->n_log_bytes = 0;
-	call->has_head = call->is_log_truncated = false;
+	call->has_head = call->is_log_truncated = call->is_measure_due = false;
 	call->whole = NULL;
 	instance->slots[slot] = (struct instance_slot){call, call->number};
 	list_push_back(&instance->calls, &call->link);
@@ -200,13 +227,26 @@ instance_call_take_out(struct instance_call *call)
 	channel_pause(&instance->channel, false);
 }
 
-void
-instance_call_fail(struct instance_call *call, const struct err *reason, struct str trace)
+/* In good order: what follows it comes behind the answers of the turn. */
+static void ON_LOOP
+instance_call_end(struct instance_call *call)
 {
 	struct instance *instance = call->instance;
 
 	instance_call_take_out(call);
 	instance_keeper_end_call(instance);
+	if (!call->on_measured || instance->mechanism == MECHANISM_NONE)
+		return;
+	call->is_measure_due = true;
+	instance->due = call;
+}
+
+void
+instance_call_fail(struct instance_call *call, const struct err *reason, struct str trace)
+{
+	struct instance *instance = call->instance;
+
+	instance_call_end(call);
 	call->on_failure(call, reason, trace);
 	instance_keeper_renew_soon(instance);
 	instance_end_if_over(instance);
@@ -320,8 +360,7 @@ instance_call_give_end(struct instance_call *call)
 {
 	struct instance *instance = call->instance;
 
-	instance_call_take_out(call);
-	instance_keeper_end_call(instance);
+	instance_call_end(call);
 	call->on_end(call);
 	instance_keeper_renew_soon(instance);
 	instance_end_if_over(instance);

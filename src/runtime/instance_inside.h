@@ -65,7 +65,8 @@ struct instance {
 	unsigned n_free;
 	struct list calls; /* in flight, the oldest first */
 	uint64_t generation, n_served;
-	uint64_t part_number; /* call whose ANSWER comes in parts; 0 for one that is over */
+	struct instance_call *due; /* is over, on_measured is to come; NULL for none */
+	uint64_t part_number;      /* call whose ANSWER comes in parts; 0 for one that is over */
 
 	struct loop_flush turn; /* forgets at its end what was read in this turn */
 	bool is_cpu_read, is_peak_read;
@@ -114,6 +115,9 @@ void instance_call_fail(
 	struct instance_call *call, const struct err *reason, struct str trace) ON_LOOP;
 void instance_call_break_off(struct instance_call *call, const struct err *reason) ON_LOOP;
 
+/* Reads the CPU time of the call that is over once more and tells its owner; often there is none.
+ */
+void instance_call_measure_due(struct instance *instance) ON_LOOP;
 /* What was used since the last reading is nobody's; no call is in flight. */
 void instance_call_measure_anew(struct instance *instance) ON_LOOP;
 

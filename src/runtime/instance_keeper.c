@@ -210,6 +210,7 @@ instance_keeper_after_call(struct loop_flush *after_call)
 	struct instance *instance = list_owner(after_call, struct instance, after_call);
 
 	thread_on_loop();
+	instance_call_measure_due(instance);
 	if (instance->mechanism == MECHANISM_ONCE)
 		instance_discard(instance, RENEWAL_CAUSE_ONCE);
 	else if (instance->state == INSTANCE_RENEWING)

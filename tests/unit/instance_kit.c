@@ -144,6 +144,7 @@ on_end(struct instance_call *call)
 
 	told->n_ends++;
 	told->state_at_end = instance_state(told->instance);
+	told->sandbox->usage.cpu_us += told->tail_us;
 }
 
 static void
@@ -155,6 +156,16 @@ on_failure(struct instance_call *call, const struct err *reason, struct str trac
 	told->state_at_end = instance_state(told->instance);
 	told->reason = *reason;
 	buf_add_str(&told->trace, trace);
+}
+
+static void
+on_measured(struct instance_call *call)
+{
+	struct told *told = list_owner(call, struct told, call);
+
+	assert_int_equal(told->n_ends + told->n_failures, 1);
+	assert_false(call->is_measure_due);
+	told->n_measured++;
 }
 
 static void
@@ -179,6 +190,8 @@ send_call(struct kit *kit, struct told *told, struct str body)
 	told->call.on_end = on_end;
 	told->call.on_failure = on_failure;
 	told->call.on_log = on_log;
+	told->call.on_measured = on_measured;
+	told->sandbox = kit->sandbox;
 	told->instance = kit->instance;
 	instance_send(kit->instance, &told->call);
 	turn(kit);

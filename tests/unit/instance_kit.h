@@ -32,6 +32,9 @@ struct told {
 	struct buf body, log, trace;
 	struct err reason;
 	struct instance_call *abandons; /* in on_head */
+	struct sandbox *sandbox;        /* borrowed */
+	uint64_t tail_us; /* CPU time that is counted only when the answer was handed over */
+	unsigned n_measured;
 };
 
 struct instance_spec spec_new(unsigned concurrency);

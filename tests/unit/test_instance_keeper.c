@@ -617,6 +617,71 @@ what_the_renewal_uses_is_nobody_s(void **state)
 	assert_int_equal(second.call.measure.memory_peak_bytes, 31 << 20);
 }
 
+static void
+what_is_counted_only_behind_the_answer_is_the_call_s(void **state)
+{
+	KEPT(kept);
+	TOLD(first);
+	TOLD(second);
+
+	keep(&kept);
+	first.tail_us = 300;
+	send_call(kept.kit, &first, STR_NONE);
+	kept.kit->sandbox->usage.cpu_us += 70;
+	answer(kept.kit, &first, "200\n", STR_NONE);
+	assert_int_equal(first.n_measured, 1);
+	assert_int_equal(first.call.measure.cpu_us, 370);
+	kept.kit->sandbox->usage.cpu_us += 9000;
+	fake_keeper_answer(kept.kit->sandbox, KEEPER_RENEWED, KEEPER_CAUSE_NONE);
+	turn(kept.kit);
+	send_call(kept.kit, &second, STR_NONE);
+	answer(kept.kit, &second, "200\n", STR_NONE);
+	assert_int_equal(second.n_measured, 1);
+	assert_int_equal(second.call.measure.cpu_us, 1);
+}
+
+static void
+a_call_that_its_instance_died_in_is_measured_once(void **state)
+{
+	KEPT(kept);
+	TOLD(told);
+
+	keep(&kept);
+	send_call(kept.kit, &told, STR_NONE);
+	kept.kit->sandbox->usage.cpu_us += 600;
+	fake_gone(kept.kit->sandbox, 3);
+	assert_int_equal(told.n_failures, 1);
+	assert_int_equal(told.n_measured, 1);
+	assert_int_equal(told.call.measure.cpu_us, 600);
+}
+
+static void
+once_measures_behind_the_answer_too(void **state)
+{
+	KEPT(kept);
+	TOLD(told);
+
+	load(&kept, MECHANISM_ONCE, true);
+	told.tail_us = 250;
+	send_call(kept.kit, &told, STR_NONE);
+	answer(kept.kit, &told, "200\n", STR_NONE);
+	assert_int_equal(told.n_measured, 1);
+	assert_int_equal(told.call.measure.cpu_us, 250);
+}
+
+static void
+where_nothing_is_measured_it_is_0(void **state)
+{
+	KEPT(kept);
+	TOLD(told);
+
+	keep(&kept);
+	send_call(kept.kit, &told, STR_NONE);
+	answer(kept.kit, &told, "200\n", STR_NONE);
+	assert_int_equal(told.n_measured, 1);
+	assert_int_equal(told.call.measure.cpu_us, 0);
+}
+
 UNIT_TESTS(it(it_is_ready_when_its_keeper_has_kept_it), it(fork_is_asked_for_by_its_name),
 	it(isolation_instance_has_no_keeper), it(without_a_keeper_it_serves_one_call),
 	it(a_program_that_cannot_be_kept_serves_one_call),
@@ -637,4 +702,7 @@ UNIT_TESTS(it(it_is_ready_when_its_keeper_has_kept_it), it(fork_is_asked_for_by_
 	it(an_abandoned_call_costs_the_instance),
 	it(a_death_in_a_call_is_the_call_s_failure_and_is_counted),
 	it(one_that_is_stopped_or_retired_while_it_is_renewed_counts_as_nothing),
-	it(what_the_renewal_uses_is_nobody_s))
+	it(what_the_renewal_uses_is_nobody_s),
+	it(what_is_counted_only_behind_the_answer_is_the_call_s),
+	it(a_call_that_its_instance_died_in_is_measured_once),
+	it(once_measures_behind_the_answer_too), it(where_nothing_is_measured_it_is_0))
