@@ -207,20 +207,56 @@ memory_add_region(const struct maps_range *range, bool is_next)
 	memory_add_span(range->start, range->end, is_next);
 }
 
+/* 1 if it is, 0 if not, -1 with a verdict. */
+static int
+memory_is_bare(const struct maps_range *range, struct keeper_reply *reply)
+{
+	if ((range->protection & PROT_WRITE) ||
+		(range->kind != MAPS_FILE && range->protection != PROT_NONE))
+		return 0;
+	tracker_forget();
+	if (memory.tracker->ask(range->start, range->end, TRACKER_THERE, reply) < 0)
+		return -1;
+	for (size_t i = 0; i < tracker_n_found; i++) {
+		if (!(tracker_found[i].is & TRACKER_FILE))
+			return 0;
+	}
+	return 1;
+}
+
 static void
-memory_add_regions(const struct layout *layout)
+memory_add_bare(const struct maps_range *range)
+{
+	struct tracker_range *last = memory.bare + memory.n_bare - 1;
+
+	if (memory.n_bare > 0 && last->end == range->start)
+		last->end = range->end;
+	else
+		memory.bare[memory.n_bare++] = (struct tracker_range){range->start, range->end, 0};
+}
+
+static int
+memory_add_regions(const struct layout *layout, struct keeper_reply *reply)
 {
 	bool is_next = false;
 
 	memory.regions = mem_new(layout->n_ranges * sizeof(*memory.regions));
 	memory.spans = mem_new(layout->n_ranges * sizeof(*memory.spans));
+	memory.bare = mem_new(layout->n_ranges * sizeof(*memory.bare));
 	for (size_t i = 0; i < layout->n_ranges; i++) {
-		bool is_tracked = layout_is_tracked(&layout->ranges[i]);
+		const struct maps_range *range = &layout->ranges[i];
+		bool is_tracked = layout_is_tracked(range);
+		int is_bare = is_tracked ? memory_is_bare(range, reply) : 0;
 
-		if (is_tracked)
-			memory_add_region(&layout->ranges[i], is_next);
-		is_next = is_tracked;
+		if (is_bare < 0)
+			return -1;
+		if (is_bare)
+			memory_add_bare(range);
+		else if (is_tracked)
+			memory_add_region(range, is_next);
+		is_next = is_tracked && !is_bare;
 	}
+	return 0;
 }
 
 /* ---- the kernel's code in it, which no tracker watches ---- */
@@ -272,8 +308,7 @@ memory_learn(const struct tracker *tracker, const struct layout *layout, struct 
 	struct keeper_reply *reply)
 {
 	memory.tracker = tracker;
-	memory_add_regions(layout);
-	if (memory_learn_code(subject, layout, reply) < 0)
+	if (memory_add_regions(layout, reply) < 0 || memory_learn_code(subject, layout, reply) < 0)
 		return -1;
 	for (size_t i = 0; i < memory.n_regions; i++) {
 		if (memory_learn_region(subject, &memory.regions[i], reply) < 0)

@@ -27,6 +27,9 @@ struct memory {
 	size_t n_regions;
 	struct tracker_range *spans; /* owned: what the tracker is asked about */
 	size_t n_spans;
+	struct tracker_range *bare; /* owned: mappings that are not watched, for none of their pages
+				       is the program's own */
+	size_t n_bare;
 	uint8_t *store;         /* owned */
 	size_t n_store, n_room; /* pages */
 	uint8_t *is_here; /* owned: which pages of the store have been read from the mould; NULL

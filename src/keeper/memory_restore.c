@@ -272,6 +272,32 @@ memory_restore_found(void)
 	return memory_flush();
 }
 
+/* Somebody gave them a right for a while. */
+static int
+memory_drop_bare(void)
+{
+	tracker_forget();
+	for (size_t i = 0; i < memory.n_bare; i++) {
+		if (memory.tracker->ask(memory.bare[i].start, memory.bare[i].end, TRACKER_THERE,
+			    restore.reply) != 0)
+			return verdict(restore.reply, KEEPER_CAUSE_LAYOUT,
+				"a mapping cannot be looked at");
+	}
+	for (size_t i = 0; i < tracker_n_found; i++) {
+		uint64_t size = tracker_found[i].end - tracker_found[i].start;
+
+		if (tracker_found[i].is & TRACKER_FILE)
+			continue;
+		if (restore.n_drops++ == RESTORE_DROPS_MAX)
+			return verdict(
+				restore.reply, KEEPER_CAUSE_LAYOUT, "too many pages to drop");
+		subject_add_call(
+			restore.subject, SYS_madvise, tracker_found[i].start, size, MADV_DONTNEED);
+		restore.reply->figures.n_dropped_kib += (uint32_t)(size / 1024);
+	}
+	return 0;
+}
+
 static int
 memory_run_drops(void)
 {
@@ -359,7 +385,7 @@ memory_restore(struct subject *subject, struct keeper_reply *reply)
 	restore.n_copies = restore.n_clean = restore.n_drops = 0;
 	restore.is_behind_hot = false;
 	memory_learn_hot_anew();
-	if (memory_restore_found() < 0 || memory_run_drops() < 0 ||
+	if (memory_restore_found() < 0 || memory_drop_bare() < 0 || memory_run_drops() < 0 ||
 		memory_restore_code(subject, reply) < 0)
 		return -1;
 	return memory.tracker->clean(restore.clean, restore.n_clean, reply);

@@ -26,6 +26,7 @@ static const char constant[PAGE] __attribute__((aligned(PAGE))) = "written once"
 static const char other[3 * PAGE] __attribute__((aligned(PAGE))) = "never written";
 static int counter;
 static uint8_t *kept, *sparse; /* mapped when it starts: full, and with one page touched */
+static uint8_t *reserved;      /* and that nobody may touch */
 static uint8_t *pieces;        /* 2000 pages */
 static unsigned vector;        /* what a register held while it waited */
 
@@ -198,6 +199,26 @@ deed_constant_file(void)
 	write_through_file(constant, "through the file", 17);
 }
 
+/* Data where nothing can be seen to have a place. */
+static void
+deed_reserved(void)
+{
+	mprotect(reserved + 9 * PAGE, 3 * PAGE, PROT_READ | PROT_WRITE);
+	memset(reserved + 9 * PAGE, 5, 3 * PAGE);
+	mprotect(reserved, KEPT, PROT_NONE);
+}
+
+static unsigned
+sum_of_reserved(void)
+{
+	unsigned sum;
+
+	mprotect(reserved, KEPT, PROT_READ);
+	sum = sum_of(reserved, KEPT);
+	mprotect(reserved, KEPT, PROT_NONE);
+	return sum;
+}
+
 static void
 deed_split(void)
 {
@@ -336,6 +357,7 @@ do_deed(const char *name)
 		{"fill", deed_fill},
 		{"constant", deed_constant},
 		{"constant_file", deed_constant_file},
+		{"reserved", deed_reserved},
 		{"split", deed_split},
 		{"code", deed_code},
 		{"brk", deed_brk},
@@ -403,11 +425,11 @@ tell_state(char *ret, size_t size)
 	sigprocmask(SIG_BLOCK, NULL, &mask);
 	return snprintf(ret, size,
 		"counter=%d vector=%u maps=%u/%x kept=%x sparse=%x constant=%x code=%x brk=%p "
-		"mask=%lx name=%x\n",
+		"mask=%lx name=%x reserved=%x\n",
 		counter, vector, n_maps, maps, sum_of(kept, KEPT), sum_of(sparse, KEPT),
 		sum_of((const uint8_t *)constant, PAGE),
 		sum_of((const uint8_t *)(uintptr_t)recurse, 64), sbrk(0), *(unsigned long *)&mask,
-		name);
+		name, sum_of_reserved());
 }
 
 int
@@ -421,6 +443,7 @@ main(int argc, char **argv)
 		kept[i] = (uint8_t)(i * 7 + i / 256);
 	sparse = mmap(NULL, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	sparse[17 * PAGE] = 1;
+	reserved = mmap(NULL, KEPT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pieces =
 		mmap(NULL, 2000 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	write_constant(constant, "before the snapshot");
