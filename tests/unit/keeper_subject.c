@@ -208,17 +208,6 @@ deed_reserved(void)
 	mprotect(reserved, KEPT, PROT_NONE);
 }
 
-static unsigned
-sum_of_reserved(void)
-{
-	unsigned sum;
-
-	mprotect(reserved, KEPT, PROT_READ);
-	sum = sum_of(reserved, KEPT);
-	mprotect(reserved, KEPT, PROT_NONE);
-	return sum;
-}
-
 static void
 deed_split(void)
 {
@@ -413,6 +402,17 @@ sum_of_file(const char *path, unsigned *ret_lines)
 	for (size_t i = 0; i < len; i++)
 		*ret_lines += text[i] == '\n';
 	return sum_of((uint8_t *)text, len);
+}
+
+static unsigned
+sum_of_reserved(void)
+{
+	unsigned sum;
+
+	mprotect(reserved, KEPT, PROT_READ);
+	sum = sum_of(reserved, KEPT);
+	mprotect(reserved, KEPT, PROT_NONE);
+	return sum;
 }
 
 static int
