@@ -77,8 +77,8 @@ const char *mf_header(struct mf_request *request, const char *name);
 /* The body as it was sent, followed by a NUL that is not counted. ret_size may be NULL. */
 const void *mf_body(const struct mf_request *request, size_t *ret_size);
 
-const char *mf_call_id(const struct mf_request *request);   /* 26 characters */
-int64_t mf_remaining_ms(const struct mf_request *request);  /* until the call is ended */
+const char *mf_call_id(const struct mf_request *request);  /* 26 characters */
+int64_t mf_remaining_ms(const struct mf_request *request); /* until the call is ended */
 
 /* 32 bytes that are fresh for this call, to seed generators with. In isolation call the memory of
  * the program is, before each call, what it was in mf_serve(): a generator that was seeded before

@@ -51,8 +51,8 @@ struct domain {
 	const struct root *roots; /* borrowed: from root_prepare(language_roots()) */
 	size_t n_roots;
 	struct egress_host *egress; /* borrowed: the way out of functions that have one */
-	struct map orgs;     /* name → struct org, owned */
-	struct map tokens;   /* SHA-256 of the secret → struct token, owned */
+	struct map orgs;            /* name → struct org, owned */
+	struct map tokens;          /* SHA-256 of the secret → struct token, owned */
 	struct map shelf;    /* name → struct shelf_tree, owned: what is unpacked on disk */
 	struct list leaving; /* of struct function, owned: deleted, with calls in flight */
 	struct map calls;    /* id → struct call in flight, borrowed */

@@ -19,7 +19,7 @@
 #define KIT_ASIDE   64
 
 _Noreturn static void
-kit_become(int channel, const char *const *argv)
+kit_become(int channel, int program, const char *const *argv)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -27,8 +27,9 @@ kit_become(int channel, const char *const *argv)
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
 	dup2(channel, 3);
-	syscall(SYS_close_range, 4, ~0u, 0);
-	execv(argv[0], (char *const *)argv);
+	dup3(program, 4, O_CLOEXEC);
+	syscall(SYS_close_range, 5, ~0u, 0);
+	syscall(SYS_execveat, 4, "", argv, environ, AT_EMPTY_PATH);
 	_exit(127);
 }
 
@@ -37,17 +38,19 @@ kit_become(int channel, const char *const *argv)
 _Noreturn static void
 kit_be_init(int channel, const char *const *argv)
 {
+	/* What is below /tmp now is not to be seen from there any more. */
+	int program = open(argv[0], O_PATH | O_CLOEXEC);
 	int status = 0;
 	pid_t main_pid, pid;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
+	if (chdir("/") < 0 || unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
 		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 		mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
 		_exit(126);
 	main_pid = fork();
 	if (main_pid == 0)
-		kit_become(channel, argv);
+		kit_become(channel, program, argv);
 	close(channel);
 	do {
 		pid = waitpid(-1, &status, 0);

@@ -11,7 +11,7 @@ address_of(const char *text)
 {
 	struct sockaddr_in v4 = {.sin_family = AF_INET};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-	struct egress_address address;
+	struct egress_address address = {0};
 
 	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
 		assert_true(egress_address_of((struct sockaddr *)&v4, &address));
@@ -273,8 +273,8 @@ what_is_no_rule_is_refused_with_a_reason(void **state)
 	static const char *const texts[] = {"", ":443", "a:", "a:0", "a:65536", "a:99999999999",
 		"a:-1", "a: 80", "a:80:81x", "http://a", "a/b", "a b", "a..b", ".a", "a..", "-a",
 		"a-", "*a", "*.", "*.*.a", "a.*",
-		"b\xc3\xbc"
-		"cher.example",
+		("b\xc3\xbc"
+		 "cher.example"),
 		"127.1", "0x7f.1", "2130706433", "0177.0.0.1", "a.0x7f", "1.2.3.4.5", "1.2.3",
 		"10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8/8", "10.0.0.1/8", "10.0.0.0/-1",
 		"10.0.0.0/+8", "10.0.0.0/008x", "fe80::1%1", "[::1", "::1]", "[::1]80",

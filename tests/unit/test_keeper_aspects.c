@@ -111,7 +111,7 @@ ask(struct kept *kept, const char *command, const char *thing)
 static void
 keep(struct kept *kept)
 {
-	OWN(mem) char *awake = ask(kept, "are you there", "");
+	free(ask(kept, "are you there", ""));
 
 	if (ask_keeper(kept, KEEPER_KEEP) != KEEPER_KEPT)
 		fail_msg(
