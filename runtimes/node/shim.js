@@ -10,6 +10,7 @@
 
 const fs = require('fs');
 const path = require('path');
+const v8 = require('v8');
 const words = require('./words.js');
 const log = require('./log.js');
 const random = require('./random.js');
@@ -47,6 +48,10 @@ function watch(instance) {
 // Each call starts from what is there now, so what calls need is made ready: the code of their way,
 // and threads, which each call would start again.
 async function warm(addon, isForked) {
+	// A heap that is brought back after each call does not fill up over calls: collecting it little
+	// by little, ahead of need, would be work for nothing in each of them, and before the first.
+	v8.setFlagsFromString('--no-incremental-marking');
+	v8.setFlagsFromString('--no-memory-reducer');
 	if (!isForked) {
 		await require('./rehearse.js').rehearse(addon);
 		return;
