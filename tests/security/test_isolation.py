@@ -16,9 +16,12 @@ import pytest
 HOSTILE = pathlib.Path(__file__).parent / 'hostile'
 RUNTIMES = ('python', 'node', 'native', 'exec')
 MECHANISMS = ('rollback', 'fork', 'once')
-LIMITS = {'processes': 60, 'timeout_ms': 20000, 'memory_mib': 192, 'tmp_mib': 16, 'cpu_ms': 20000}
-# A call after a hostile one may take this many times what a start of its function takes.
+LIMITS = {'processes': 60, 'timeout_ms': 10000, 'memory_mib': 192, 'tmp_mib': 16, 'cpu_ms': 10000}
+# A call after a hostile one may take this many times what the same call takes, in the same moments,
+# where it waits for a start of the same program that nobody brings back.
 PATIENCE = 10
+AGAIN = 3  # so often in a row it must be late, where the machine is busy with something else
+OFTEN = {'rollback': 400, 'fork': 400, 'once': 40}
 HONEST = "exports.handler = async () => 'well';\n"
 
 
@@ -81,12 +84,21 @@ class Hostile:
         return self.get('look', what), time.monotonic() - start
 
     def start_s(self, what):
-        """Seconds of a call for which it has to be started."""
-        self.ask('end')
-        return self.look(what)[1]
+        """Seconds of a call that waits for a start from its beginning."""
+        def cold():
+            self.ask('end')
+            start = time.monotonic()
+            answer = self.ask('look', what)
+            took_s = time.monotonic() - start
+            return self.org.record(answer.expect(200).call_id)['cold'] and took_s
+        # Where calls end it again and again one is ready, which the next call takes.
+        return mayfly.wait_until(cold, f'a cold start of {self.name}')
 
     def function(self):
         return self.org.client.get(f'{self.org.path}/functions/{self.name}').expect(200).json()
+
+    def n_discarded(self):
+        return sum(self.function()['renewals']['discarded'].values())
 
     def renewals(self):
         """{'renewed': n, cause: n, …} when every call so far has become one of them."""
@@ -115,6 +127,19 @@ def hostile(org, sources):
             made[name] = Hostile(org, name, sources[runtime], runtime, mechanism=mechanism)
         assert made[name].function()['mechanism_in_use'] == mechanism, made[name].function()
         return made[name]
+    return get
+
+
+@pytest.fixture(scope='module')
+def starts(neighbour, sources):
+    """starts(runtime): the same program as somebody else's, to be ended and started."""
+    made = {}
+
+    def get(runtime):
+        if runtime not in made:
+            made[runtime] = Hostile(neighbour, f'starts-{runtime}', sources[runtime], runtime,
+                                    isolation='instance')
+        return made[runtime]
     return get
 
 
@@ -148,22 +173,46 @@ def test_every_trace_is_found_where_state_is_kept(org, sources, runtime):
 
 @pytest.mark.timeout(600)
 @for_all
-def test_nothing_of_a_call_reaches_the_next(hostile, runtime, mechanism):
-    one = hostile(runtime, mechanism)
+def test_nothing_of_a_call_reaches_the_next(hostile, starts, runtime, mechanism):
+    one, fresh = hostile(runtime, mechanism), starts(runtime)
     found, late = {}, {}
     names = one.get('names')['traces']
-    start_s = one.start_s(names[0])
+    start_s = fresh.start_s(names[0])
     for what in names if mechanism != 'once' else names[::5]:
-        before, look_s = one.look(what)
+        before = one.get('look', what)
+        late[what] = []  # (what the call took, what it may take), one for each time in a row
+        for _ in range(AGAIN):
+            one.get('leave', what)
+            after, took_s = one.look(what)
+            if after != before:
+                found[what] = (before, after)
+            if took_s > PATIENCE * start_s:
+                start_s = fresh.start_s(what)
+            if took_s <= PATIENCE * start_s:
+                break
+            late[what].append((took_s, PATIENCE * start_s))
+    always = {what: each for what, each in late.items() if len(each) == AGAIN}
+    n_again = sum(len(each) for each in late.values())
+    assert not found and not always, (found, always, one.function()['renewals'])
+    assert n_again <= len(names) // 5, {what: each for what, each in late.items() if each}
+
+
+SPOIL = ('no_input', 'a_lock_on_the_code', 'a_priority_of_the_first_process', 'hard_limits')
+
+
+@pytest.mark.parametrize('mechanism', MECHANISMS)
+def test_what_is_discarded_is_replaced_before_the_next_call(org, sources, mechanism):
+    wished(org, 'python', mechanism)
+    one = Hostile(org, f'replaced-{mechanism}', sources['python'], 'python', mechanism=mechanism)
+    for what in SPOIL:
         one.get('leave', what)
-        after, took_s = one.look(what)
-        if after != before:
-            found[what] = (before, after)
-        if took_s > PATIENCE * (start_s + look_s):
-            start_s = max(start_s, one.start_s(what))  # the machine may be busier than it was
-        if took_s > PATIENCE * (start_s + look_s):
-            late[what] = (took_s, start_s)
-    assert not found and not late, (found, late, one.function()['renewals'])
+        one.renewals()
+        if one.n_discarded() > 0:
+            break
+    assert one.n_discarded() == 1
+    mayfly.wait_until(lambda: one.function()['instances']['idle'] == 1, 'another is ready')
+    answer = one.ask('look', SPOIL[0]).expect(200)
+    assert not org.record(answer.call_id)['cold']
 
 
 @pytest.mark.timeout(600)
@@ -174,7 +223,8 @@ def test_what_a_call_does_behind_its_answer_harms_nobody(hostile, neighbour, run
     clean, _ = one.look(trace)
     for what in one.get('names')['harm']:
         for pause_s in (0, 0.03):
-            one.ask('harm', what)  # whether it is answered itself is its own affair
+            # Whether it is answered itself is its own affair; what was not has no time behind it.
+            is_answered = one.ask('harm', what).status == 200
             time.sleep(pause_s)
             answer = one.ask('look', trace)
             if answer.status != 200 or answer.json() != clean:
@@ -183,6 +233,8 @@ def test_what_a_call_does_behind_its_answer_harms_nobody(hostile, neighbour, run
                 bad[what] = 'its line is in the log of the next call'
             if neighbour.call('honest').status != 200:
                 bad[what] = 'the neighbour is not served'
+            if not is_answered:
+                break
     assert not bad, (bad, one.function()['renewals'])
 
 
@@ -190,9 +242,8 @@ def test_what_a_call_does_behind_its_answer_harms_nobody(hostile, neighbour, run
 @for_all
 def test_no_random_value_comes_twice(hostile, runtime, mechanism):
     one = hostile(runtime, mechanism)
-    n = 1000
-    if mechanism == 'once' or runtime == 'exec':
-        n = 100  # a start for each takes long, and has its randomness from the kernel
+    # A start for each call takes longer, and has its randomness from the kernel.
+    n = OFTEN['once' if runtime == 'exec' else mechanism]
     calls = [one.get('fresh') for _ in range(n)]
     for values in zip(*calls):
         assert len(set(values)) == n, sorted(values)[:4]

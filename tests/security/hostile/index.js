@@ -112,14 +112,12 @@ trace('an_immediate', () => { const go = () => { ticks += 1; setImmediate(go); }
 trace('a_promise_that_goes_on', () => { (async () => { for (;;) { await later(1); ticks += 1; } })(); return later(10); },
 	() => ticks > 0);
 trace('a_file_that_is_being_read', () => {
-	const read = () => fs.readFile('/code/index.js', () => { ticks += 1; read(); });
-	read();
-	return later(5);
+	const read = (done) => fs.readFile('/code/index.js', () => { ticks += 1; read(done); done(); });
+	return new Promise(read);
 }, () => ticks > 0);
 trace('a_key_that_is_being_made', () => {
-	const again = () => crypto.pbkdf2('a', 'b', 2000, 32, 'sha256', () => { ticks += 1; again(); });
-	again();
-	return later(5);
+	const again = (done) => crypto.pbkdf2('a', 'b', 2000, 32, 'sha256', () => { ticks += 1; again(done); done(); });
+	return new Promise(again);
 }, () => ticks > 0);
 trace('a_worker', async () => {
 	const worker = new Worker('setInterval(() => {}, 1000)', { eval: true });
@@ -160,8 +158,9 @@ opened('many_descriptors', () => { for (let i = 0; i < 100; i++) fs.openSync('/d
 opened('a_watch_on_files', () => { kept.push(fs.watch('/tmp')); });
 opened('no_input', () => { fs.closeSync(0); });
 opened('a_stream', async () => {
-	kept.push(fs.createReadStream('/code/index.js', { highWaterMark: 16 }));
-	await later(5);
+	const stream = fs.createReadStream('/code/index.js', { highWaterMark: 16 });
+	kept.push(stream);
+	await new Promise((done) => stream.on('open', done));
 });
 trace('a_listening_port', async () => {
 	const server = http.createServer();
