@@ -15,6 +15,7 @@ struct told {
 	struct buf body, trace;
 	struct err reason;
 	struct call_figures figures;
+	struct kit *more; /* its sandbox uses more behind the answer; borrowed */
 };
 
 static void
@@ -40,6 +41,8 @@ end(struct told *told, const struct call_figures *figures)
 	told->is_over = true;
 	told->call = NULL;
 	told->figures = *figures;
+	if (told->more)
+		fake_last(told->more->spawner)->usage.cpu_us += 250;
 }
 
 static void
@@ -568,6 +571,40 @@ cpu_time_over_the_budget_ends_the_call(void **state)
 	nothing_is_left(kit);
 }
 
+static void
+behave_and_use_more(enum fake_behaviour behaviour, const char *code, const char *message)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	OWN(json) json_t *records = NULL;
+	const json_t *record;
+	TOLD(told);
+
+	kit->version->mechanism = MECHANISM_ROLLBACK;
+	kit->version->config.concurrency = 1;
+	kit->spawner->has_keepers = true;
+	kit->spawner->behaviour = behaviour;
+	told.more = kit;
+	start(kit, &told, NULL);
+	kit_until(kit, &told.is_over);
+	assert_int_equal(told.n_told, 1);
+	assert_int_equal(told.figures.cpu_us, 100);
+	kit_wait_ms(kit, 10);
+	nothing_is_left(kit);
+	records = kit_records(kit);
+	assert_int_equal(json_array_size(records), 1);
+	record = json_array_get(records, 0);
+	assert_int_equal(json_integer_value(json_object_get(record, "cpu_us")), 350);
+	assert_string_equal(text_of(record, "code"), code);
+	assert_string_equal(text_of(record, "message"), message);
+}
+
+static void
+its_record_has_what_is_counted_only_behind_the_answer(void **state)
+{
+	behave_and_use_more(FAKE_ANSWERS, "ok", "");
+	behave_and_use_more(FAKE_ERRS, "function_error", "TypeError: no");
+}
+
 /* ---- log ---- */
 
 static void
@@ -722,6 +759,7 @@ UNIT_TESTS(it(a_call_is_answered_measured_and_recorded), it(a_warm_call_is_sent_
 	it(a_short_time_limit_is_not_lost_to_the_start_of_an_instance),
 	it(a_deadline_that_passes_in_the_function_ends_the_call),
 	it(a_late_answer_is_nobodys_and_harms_no_neighbour),
-	it(cpu_time_over_the_budget_ends_the_call), it(a_flood_is_cut_in_the_record),
+	it(cpu_time_over_the_budget_ends_the_call),
+	it(its_record_has_what_is_counted_only_behind_the_answer), it(a_flood_is_cut_in_the_record),
 	it(followers_see_lines_and_records_of_what_they_follow),
 	it(whatever_happens_nothing_is_left))
