@@ -28,8 +28,8 @@ static struct restore {
 	size_t n_copies;
 	struct tracker_range *clean; /* owned: to be protected again */
 	size_t n_clean, n_clean_room;
-	bool is_behind_hot; /* a hot page stands behind the last of them */
-	size_t n_drops;     /* in the batch */
+	bool is_apart;  /* what stands behind the last of them is not protected */
+	size_t n_drops; /* in the batch */
 } restore;
 
 static int
@@ -97,7 +97,7 @@ memory_add_clean(uint64_t start, uint64_t end)
 {
 	struct tracker_range *last = restore.clean + restore.n_clean - 1;
 
-	if (restore.n_clean > 0 && !restore.is_behind_hot &&
+	if (restore.n_clean > 0 && !restore.is_apart &&
 		start - last->end <= RESTORE_GAP_MAX * MEMORY_PAGE && start >= last->end) {
 		last->end = end;
 		return;
@@ -108,7 +108,7 @@ memory_add_clean(uint64_t start, uint64_t end)
 			mem_grow(restore.clean, restore.n_clean_room * sizeof(*restore.clean));
 	}
 	restore.clean[restore.n_clean++] = (struct tracker_range){start, end, 0};
-	restore.is_behind_hot = false;
+	restore.is_apart = false;
 }
 
 static void
@@ -120,7 +120,7 @@ memory_count_hit(struct memory_region *region, uint64_t at)
 		++*hits;
 	if (memory.tracker->can_skip && *hits >= RESTORE_HOT) {
 		restore.reply->figures.n_pages_hot++;
-		restore.is_behind_hot = true;
+		restore.is_apart = true;
 		return;
 	}
 	memory_add_clean(at, at + MEMORY_PAGE);
@@ -247,6 +247,15 @@ memory_restore_in(struct memory_region *region, const struct tracker_range *rang
 	return memory_restore_written(region, start, end);
 }
 
+/* What lies between two that do not touch may be a mapping that cannot be protected. */
+static struct memory_region *
+memory_next_region(struct memory_region *region, const struct memory_region *end)
+{
+	if (region + 1 < end && region[1].start != region->end)
+		restore.is_apart = true;
+	return region + 1;
+}
+
 /* Both are sorted; a range may go over the border of a region. */
 static int
 memory_restore_found(void)
@@ -260,7 +269,7 @@ memory_restore_found(void)
 			uint64_t to;
 
 			while (region < end && region->end <= range.start)
-				region++;
+				region = memory_next_region(region, end);
 			if (region == end || region->start >= range.end)
 				break;
 			to = range.end < region->end ? range.end : region->end;
@@ -383,7 +392,7 @@ int
 memory_restore(struct subject *subject, struct keeper_reply *reply)
 {
 	restore.n_copies = restore.n_clean = restore.n_drops = 0;
-	restore.is_behind_hot = false;
+	restore.is_apart = false;
 	memory_learn_hot_anew();
 	if (memory_restore_found() < 0 || memory_drop_bare() < 0 || memory_run_drops() < 0 ||
 		memory_restore_code(subject, reply) < 0)

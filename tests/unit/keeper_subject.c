@@ -27,6 +27,7 @@ static const char other[3 * PAGE] __attribute__((aligned(PAGE))) = "never writte
 static int counter;
 static uint8_t *kept, *sparse; /* mapped when it starts: full, and with one page touched */
 static uint8_t *reserved;      /* and that nobody may touch */
+static uint8_t *fenced;        /* a page, one that nobody may touch, a page */
 static uint8_t *pieces;        /* 2000 pages */
 static unsigned vector;        /* what a register held while it waited */
 
@@ -209,6 +210,13 @@ deed_reserved(void)
 }
 
 static void
+deed_fenced(void)
+{
+	fenced[0]++;
+	fenced[2 * PAGE]++;
+}
+
+static void
 deed_split(void)
 {
 	write_constant(other + PAGE, "written");
@@ -347,6 +355,7 @@ do_deed(const char *name)
 		{"constant", deed_constant},
 		{"constant_file", deed_constant_file},
 		{"reserved", deed_reserved},
+		{"fenced", deed_fenced},
 		{"split", deed_split},
 		{"code", deed_code},
 		{"brk", deed_brk},
@@ -425,11 +434,11 @@ tell_state(char *ret, size_t size)
 	sigprocmask(SIG_BLOCK, NULL, &mask);
 	return snprintf(ret, size,
 		"counter=%d vector=%u maps=%u/%x kept=%x sparse=%x constant=%x code=%x brk=%p "
-		"mask=%lx name=%x reserved=%x\n",
+		"mask=%lx name=%x reserved=%x fenced=%u/%u\n",
 		counter, vector, n_maps, maps, sum_of(kept, KEPT), sum_of(sparse, KEPT),
 		sum_of((const uint8_t *)constant, PAGE),
 		sum_of((const uint8_t *)(uintptr_t)recurse, 64), sbrk(0), *(unsigned long *)&mask,
-		name, sum_of_reserved());
+		name, sum_of_reserved(), fenced[0], fenced[2 * PAGE]);
 }
 
 int
@@ -444,6 +453,9 @@ main(int argc, char **argv)
 	sparse = mmap(NULL, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	sparse[17 * PAGE] = 1;
 	reserved = mmap(NULL, KEPT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fenced = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fenced[0] = fenced[2 * PAGE] = 1;
+	mprotect(fenced + PAGE, PAGE, PROT_NONE);
 	pieces =
 		mmap(NULL, 2000 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	write_constant(constant, "before the snapshot");
