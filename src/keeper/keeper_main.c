@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -155,6 +156,8 @@ main(void)
 	struct keeper_subject told;
 	struct err err = {0};
 
+	/* It was exec'd by a descriptor, which gives no name. */
+	prctl(PR_SET_NAME, "mayfly-keeper");
 	if (!keeper_receive(KEEPER_FD_SPAWNER, &told, sizeof(told)) || told.magic != KEEPER_MAGIC)
 		return 1;
 	close(KEEPER_FD_SPAWNER);
