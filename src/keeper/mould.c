@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,11 +30,12 @@ mould_failed(struct keeper_reply *reply, const char *what)
 	return verdict(reply, KEEPER_CAUSE_KERNEL, "%s: %s", what, strerror(errno));
 }
 
-/* Gives the child's number, 0 when there can be none. */
+/* Gives the child's number, 0 when there can be none. The table of descriptors is shared: with one
+ * of its own it would hold open what a call closes. */
 static int
 mould_bear(struct subject *subject, struct keeper_reply *reply)
 {
-	size_t birth = subject_add_call(subject, SYS_clone, 0);
+	size_t birth = subject_add_call(subject, SYS_clone, CLONE_FILES);
 	int rc;
 
 	if (ptrace(PTRACE_SETOPTIONS, subject->main_pid, NULL, MOULD_OPTIONS | MOULD_BIRTH) < 0)

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ static const char other[3 * PAGE] __attribute__((aligned(PAGE))) = "never writte
 static int counter;
 static uint8_t *kept, *sparse; /* mapped when it starts: full, and with one page touched */
 static uint8_t *reserved;      /* and that nobody may touch */
+static int ends[2] = {-1, -1}; /* of a pipe that was made when it started */
 static uint8_t *fenced;        /* a page, one that nobody may touch, a page */
 static uint8_t *pieces;        /* 2000 pages */
 static unsigned vector;        /* what a register held while it waited */
@@ -216,6 +218,17 @@ deed_fenced(void)
 	fenced[2 * PAGE]++;
 }
 
+/* Who reads a pipe hears of its end when nobody holds the other end any more. */
+static void
+deed_hear_end(void)
+{
+	char byte;
+
+	close(ends[1]);
+	if (read(ends[0], &byte, 1) != 0)
+		_exit(1);
+}
+
 static void
 deed_split(void)
 {
@@ -356,6 +369,7 @@ do_deed(const char *name)
 		{"constant_file", deed_constant_file},
 		{"reserved", deed_reserved},
 		{"fenced", deed_fenced},
+		{"hear_end", deed_hear_end},
 		{"split", deed_split},
 		{"code", deed_code},
 		{"brk", deed_brk},
@@ -445,6 +459,7 @@ int
 main(int argc, char **argv)
 {
 	static char request[4096], answer[4096];
+	bool is_ready = true;
 	long n;
 
 	kept = mmap(NULL, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -461,10 +476,12 @@ main(int argc, char **argv)
 	write_constant(constant, "before the snapshot");
 	if (argc > 1 && strcmp(argv[1], "private") == 0)
 		madvise(kept, KEPT, MADV_DONTFORK);
+	else if (argc > 1 && strcmp(argv[1], "pipe") == 0)
+		is_ready = pipe(ends) == 0;
 	else if (argc > 1)
 		start_threads(atoi(argv[1]));
 	tell_state(answer, sizeof(answer));
-	while ((n = receive(request, sizeof(request) - 1)) > 0) {
+	while (is_ready && (n = receive(request, sizeof(request) - 1)) > 0) {
 		request[n] = '\0';
 		request[strcspn(request, "\n")] = '\0';
 		if (strcmp(request, "state") != 0)

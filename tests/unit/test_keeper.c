@@ -81,6 +81,21 @@ memory_that_forks_do_not_have_is_copied_and_written_back(void **state)
 }
 
 static void
+what_a_call_closes_is_held_open_by_nobody(void **state)
+{
+	char answer[KIT_ANSWER_MAX];
+	struct keeper_reply reply;
+
+	start_subject("pipe");
+	kit_keep_well(&kit, KEEPER_ROLLBACK);
+	kit_call_well(&kit, "hear_end", answer);
+	reply = kit_renew(&kit);
+	assert_int_equal(reply.event, KEEPER_SPOILT);
+	assert_int_equal(reply.cause, KEEPER_CAUSE_DESCRIPTORS);
+	kit_stop(&kit);
+}
+
+static void
 a_fork_per_call_undoes_every_deed_of_a_program(void **state)
 {
 	deeds_are_undone(KEEPER_FORK, NULL);
@@ -257,6 +272,7 @@ the_program_ends_as_its_fork_does(void **state)
 UNIT_TESTS(it(rollback_undoes_every_deed_of_a_program),
 	it(rollback_undoes_every_deed_of_a_program_with_threads),
 	it(memory_that_forks_do_not_have_is_copied_and_written_back),
+	it(what_a_call_closes_is_held_open_by_nobody),
 	it(a_fork_per_call_undoes_every_deed_of_a_program), it(what_was_undone_is_counted),
 	it(a_fork_of_many_threads_is_refused_and_the_program_goes_on),
 	it(a_program_that_changes_the_keepers_code_is_spoilt),
