@@ -218,7 +218,7 @@ memory_is_bare(const struct maps_range *range, struct keeper_reply *reply)
 	if (memory.tracker->ask(range->start, range->end, TRACKER_THERE, reply) < 0)
 		return -1;
 	for (size_t i = 0; i < tracker_n_found; i++) {
-		if (!(tracker_found[i].is & TRACKER_FILE))
+		if (!(tracker_found[i].is & (TRACKER_FILE | TRACKER_ZERO)))
 			return 0;
 	}
 	return 1;

@@ -295,7 +295,7 @@ memory_drop_bare(void)
 	for (size_t i = 0; i < tracker_n_found; i++) {
 		uint64_t size = tracker_found[i].end - tracker_found[i].start;
 
-		if (tracker_found[i].is & TRACKER_FILE)
+		if (tracker_found[i].is & (TRACKER_FILE | TRACKER_ZERO))
 			continue;
 		if (restore.n_drops++ == RESTORE_DROPS_MAX)
 			return verdict(

@@ -21,8 +21,9 @@
 
 static struct {
 	pid_t pid;
-	int pidfd; /* owned */
-} mould = {.pidfd = -1};
+	int pidfd;  /* owned */
+	int memory; /* owned: its memory as a file, which asks for no right */
+} mould = {.pidfd = -1, .memory = -1};
 
 static int
 mould_failed(struct keeper_reply *reply, const char *what)
@@ -47,6 +48,15 @@ mould_bear(struct subject *subject, struct keeper_reply *reply)
 	if (rc == 0)
 		rc = subject->batch[birth].result > 0 ? subject->born : 0;
 	return rc < 0 || subject_wipe(subject, reply) < 0 ? -1 : rc;
+}
+
+static int
+mould_open(const char *file)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", mould.pid, file);
+	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
 static bool
@@ -91,7 +101,8 @@ mould_break(struct subject *subject, struct keeper_reply *reply)
 	if (subject_wait(mould.pid, &status, reply) < 0)
 		return -1;
 	own_fd(&mould.pidfd);
-	mould.pidfd = -1;
+	own_fd(&mould.memory);
+	mould.pidfd = mould.memory = -1;
 	mould.pid = 0;
 	wait = subject_add_call(subject, SYS_wait4, (uint64_t)-1, 0, __WALL);
 	if (subject_run(subject, reply) < 0)
@@ -112,8 +123,9 @@ mould_make(struct subject *subject, struct keeper_reply *reply)
 	if (subject_wait(pid, &status, reply) < 0)
 		return -1;
 	mould.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (mould.pidfd < 0)
-		return mould_failed(reply, "pidfd_open");
+	mould.memory = mould_open("mem");
+	if (mould.pidfd < 0 || mould.memory < 0)
+		return mould_failed(reply, "opening the mould");
 	return mould_is_whole(subject) ? 0 : mould_break(subject, reply);
 }
 
@@ -129,7 +141,8 @@ mould_read(uint64_t at, void *ret, size_t size, struct keeper_reply *reply)
 {
 	struct iovec here = {ret, size}, there = {(void *)(uintptr_t)at, size};
 
-	if (process_vm_readv(mould.pid, &here, 1, &there, 1, 0) == (ssize_t)size)
+	if (process_vm_readv(mould.pid, &here, 1, &there, 1, 0) == (ssize_t)size ||
+		pread(mould.memory, ret, size, (off_t)at) == (ssize_t)size)
 		return 0;
 	return verdict(reply, errno == ESRCH ? KEEPER_CAUSE_GONE : KEEPER_CAUSE_KERNEL,
 		"reading the snapshot: %s", strerror(errno));
