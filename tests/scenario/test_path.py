@@ -20,6 +20,8 @@ FORBIDDEN = {'clone', 'clone3', 'fork', 'vfork', 'execve', 'mount', 'umount2', '
              'unshare', 'pivot_root', 'open', 'openat', 'openat2', 'mkdir', 'mkdirat', 'rmdir',
              'unlink', 'unlinkat', 'socket', 'socketpair', 'pipe', 'pipe2', 'stat', 'newfstatat',
              'mmap', 'munmap', 'nanosleep', 'clock_nanosleep'}
+if b'libasan.so' in (mayfly.BIN / 'mayfly-daemon').read_bytes():
+    FORBIDDEN -= {'mmap', 'munmap'}  # AddressSanitizer's own
 
 
 class Trace:
