@@ -146,18 +146,33 @@ subject_add_thread(struct subject *subject, pid_t tid)
 		(struct subject_thread){tid, subject->n_threads_kept > 0};
 }
 
+/* A program that is not kept yet, and does not come to stand still, goes on without its keeper. */
 static bool
-subject_seize(pid_t tid)
+subject_seize(const struct subject *subject, pid_t tid)
 {
-	return ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD) == 0 &&
+	long options = PTRACE_O_TRACESYSGOOD | (subject->n_threads_kept ? PTRACE_O_EXITKILL : 0);
+
+	return ptrace(PTRACE_SEIZE, tid, NULL, options) == 0 &&
 	       ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0;
+}
+
+/* From here on it must not go on as it is. */
+static int
+subject_bind_lives(struct subject *subject, struct keeper_reply *reply)
+{
+	for (size_t i = 0; i < subject->n_threads; i++) {
+		if (ptrace(PTRACE_SETOPTIONS, subject->threads[i].tid, NULL,
+			    PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD) < 0)
+			return subject_failed(reply, "PTRACE_SETOPTIONS");
+	}
+	return 0;
 }
 
 static void
 subject_seize_kept(struct subject *subject)
 {
 	for (size_t i = 0; i < subject->n_threads_kept; i++)
-		subject_seize(subject->threads[i].tid);
+		subject_seize(subject, subject->threads[i].tid);
 	subject->n_threads = subject->n_threads_kept;
 }
 
@@ -180,7 +195,7 @@ subject_seize_new(struct subject *subject, size_t *ret_seen, struct keeper_reply
 			if (tid <= 0)
 				continue;
 			++*ret_seen;
-			if (!subject_has_thread(subject, tid) && subject_seize(tid))
+			if (!subject_has_thread(subject, tid) && subject_seize(subject, tid))
 				subject_add_thread(subject, tid);
 		}
 	}
@@ -330,9 +345,10 @@ subject_stop(struct subject *subject, struct keeper_reply *reply)
 		return verdict(reply, KEEPER_CAUSE_GONE, "the main program has ended");
 	if (n_seen < subject->n_threads)
 		return verdict(reply, KEEPER_CAUSE_THREADS, "a thread has ended");
-	if (!subject->n_threads_kept)
-		subject_put_main_first(subject);
-	return 0;
+	if (subject->n_threads_kept)
+		return 0;
+	subject_put_main_first(subject);
+	return subject_bind_lives(subject, reply);
 }
 
 void
