@@ -105,7 +105,8 @@ def test_the_peak_of_a_call_is_its_own(org, functions, runtime, mechanism):
         large = record_of(org, name, do='take', mib=80)['memory_peak_bytes']
         small = record_of(org, name, do='take', mib=1)['memory_peak_bytes']
         assert large >= idle + (70 << 20), (idle, large)
-        assert small <= idle + (16 << 20), (idle, small)
+        # pages of the template that a call has written to are the instance's own from then on
+        assert small <= large - (40 << 20), (large, small)
 
 
 @all_of_them

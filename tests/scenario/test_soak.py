@@ -12,6 +12,8 @@ import pytest
 import mayfly
 
 CALLS = {'rollback': 200, 'fork': 150, 'once': 30}
+# AddressSanitizer keeps what was freed for a while.
+GROWTH_KIB = 4096 if b'libasan.so' not in (mayfly.BIN / 'mayfly-daemon').read_bytes() else 65536
 IMPOSSIBLE = {('node', 'fork')}  # its threads do not come along
 
 
@@ -35,4 +37,4 @@ def test_no_call_is_wrong_and_nothing_stays(runtime, mechanism):
     else:
         assert row['renewals']['renewed'] >= CALLS[mechanism] * 0.9, row
     for name, before in row['before'].items():
-        assert row['after'][name]['private_kib'] < before['private_kib'] + 4096, row
+        assert row['after'][name]['private_kib'] < before['private_kib'] + GROWTH_KIB, row
