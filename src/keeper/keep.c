@@ -39,6 +39,8 @@ keep_stop_calm(struct subject *subject, struct keeper_reply *reply)
 			return 0;
 		if (calm == REGISTERS_MAIN_WAITS && clock_mono_us() > patient_until)
 			return 0;
+		if (registers_wait_again(subject, reply) < 0)
+			return -1;
 		if (deadline_is_over())
 			return verdict(reply, KEEPER_CAUSE_BUSY, "it does not come to wait");
 		subject_let_go(subject);

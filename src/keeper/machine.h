@@ -23,7 +23,11 @@ size_t machine_stub_call(void); /* where in it an instruction stands that makes 
 
 /* Stopped in a system call that the kernel would start again: a wait. */
 bool machine_is_waiting(const struct user_regs_struct *registers);
-/* Turns that into registers that make the same call from its beginning. */
+/* One that the kernel would go on with from what it remembers of the thread's last one
+ * (restart_syscall(2)); nobody else can tell what that will be later. */
+bool machine_is_remembered(const struct user_regs_struct *registers);
+/* Turns either into registers that make the same call from its beginning; a call that had been gone
+ * on with before is not known any more and ends with EINTR. */
 void machine_wait_again(struct user_regs_struct *registers);
 /* The number of the system call that it is in or was in, -1 outside of one. */
 long machine_call_number(const struct user_regs_struct *registers);

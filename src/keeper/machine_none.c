@@ -28,6 +28,12 @@ machine_is_waiting(const struct user_regs_struct *registers)
 	return false;
 }
 
+bool
+machine_is_remembered(const struct user_regs_struct *registers)
+{
+	return false;
+}
+
 void
 machine_wait_again(struct user_regs_struct *registers)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <sys/syscall.h>
 
 #include "keeper/machine.h"
 #include "keeper/subject.h"
@@ -9,6 +10,7 @@ const bool machine_is_known = true;
 /* What the kernel gives a call that is to be started again (include/linux/errno.h); only a tracer
  * sees them. */
 #define RESTART_FIRST 512
+#define RESTART_BLOCK 516
 #define RESTART_LAST  516
 
 extern const uint8_t machine_stub_call_here[], machine_stub_end[];
@@ -68,9 +70,20 @@ machine_is_waiting(const struct user_regs_struct *registers)
 	       ((code >= RESTART_FIRST && code <= RESTART_LAST) || code == EINTR);
 }
 
+bool
+machine_is_remembered(const struct user_regs_struct *registers)
+{
+	return (int64_t)registers->orig_rax >= 0 && (int64_t)registers->rax == -RESTART_BLOCK;
+}
+
 void
 machine_wait_again(struct user_regs_struct *registers)
 {
+	if (registers->orig_rax == SYS_restart_syscall) {
+		registers->rax = (uint64_t)-EINTR;
+		registers->orig_rax = (uint64_t)-1;
+		return;
+	}
 	registers->rax = registers->orig_rax;
 	registers->orig_rax = (uint64_t)-1;
 	registers->rip -= 2;

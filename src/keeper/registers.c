@@ -38,6 +38,14 @@ registers_get(pid_t tid, struct user_regs_struct *ret)
 	return (int)ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &where);
 }
 
+static int
+registers_put(pid_t tid, struct user_regs_struct *user)
+{
+	struct iovec where = {user, sizeof(*user)};
+
+	return (int)ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &where);
+}
+
 int
 registers_look(struct subject *subject, enum registers_calm *ret, struct keeper_reply *reply)
 {
@@ -52,6 +60,24 @@ registers_look(struct subject *subject, enum registers_calm *ret, struct keeper_
 		*ret = i == 0 ? REGISTERS_BUSY : REGISTERS_MAIN_WAITS;
 		if (i == 0)
 			break;
+	}
+	return 0;
+}
+
+int
+registers_wait_again(struct subject *subject, struct keeper_reply *reply)
+{
+	for (size_t i = 0; i < subject->n_threads; i++) {
+		pid_t tid = subject->threads[i].tid;
+		struct user_regs_struct user;
+
+		if (registers_get(tid, &user) < 0)
+			return registers_failed(reply, "PTRACE_GETREGSET");
+		if (!machine_is_remembered(&user))
+			continue;
+		machine_wait_again(&user);
+		if (registers_put(tid, &user) < 0)
+			return registers_failed(reply, "PTRACE_SETREGSET");
 	}
 	return 0;
 }
@@ -104,10 +130,9 @@ registers_learn(struct subject *subject, struct keeper_reply *reply)
 static int
 registers_set(pid_t tid, struct registers_thread *thread)
 {
-	struct iovec user = {&thread->user, sizeof(thread->user)};
 	struct iovec vector = {thread->vector, thread->n_vector};
 
-	if (ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &user) < 0 ||
+	if (registers_put(tid, &thread->user) < 0 ||
 		ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &vector) < 0)
 		return -1;
 	return (int)ptrace(PTRACE_SETSIGMASK, tid, sizeof(thread->mask), &thread->mask);

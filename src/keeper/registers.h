@@ -18,6 +18,10 @@ enum registers_calm {
 /* 0 and how calm it is, or -1. */
 int registers_look(struct subject *subject, enum registers_calm *ret, struct keeper_reply *reply);
 
+/* What is let go again waits from the beginning, not from what the kernel remembers: else a later
+ * stop finds nothing to make the same call with. */
+int registers_wait_again(struct subject *subject, struct keeper_reply *reply);
+
 /* Learns all threads, of which the main one waits, and what calls are made from (subject->base). */
 int registers_learn(struct subject *subject, struct keeper_reply *reply);
 /* Brings all of them back. */

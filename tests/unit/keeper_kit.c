@@ -200,6 +200,21 @@ kit_call_well(struct keeper_kit *kit, const char *line, char ret[static KIT_ANSW
 		fail_msg("no answer to %s", line);
 }
 
+pid_t
+kit_program(const struct keeper_kit *kit)
+{
+	char path[64];
+	FILE *file;
+	int pid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", kit->init, kit->init);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &pid), 1);
+	fclose(file);
+	return pid;
+}
+
 int
 kit_await_end(struct keeper_kit *kit)
 {

@@ -36,6 +36,9 @@ void kit_call_well(struct keeper_kit *kit, const char *line, char ret[static KIT
 void kit_keep_well(struct keeper_kit *kit, enum keeper_mechanism mechanism);
 struct keeper_reply kit_renew_well(struct keeper_kit *kit);
 
+/* The program's process, as the test sees it. */
+pid_t kit_program(const struct keeper_kit *kit);
+
 /* How the process that plays mayfly-init saw the program end: its wait status. */
 int kit_await_end(struct keeper_kit *kit);
 

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHANNEL 3
@@ -50,6 +51,36 @@ start_threads(int n)
 		if (pthread_create(&thread, NULL, sleep_for_ever, NULL) != 0)
 			abort();
 	}
+}
+
+/* A thread that waits for work and for a time to come, as runtimes have them. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	unsigned n_asked, n_done;
+} work = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static void *
+work_for_ever(void *state)
+{
+	struct timespec until = {.tv_sec = time(NULL) + 3600};
+
+	pthread_mutex_lock(&work.lock);
+	for (;;) {
+		while (work.n_done == work.n_asked)
+			pthread_cond_timedwait(&work.wake, &work.lock, &until);
+		work.n_done++;
+	}
+	return state;
+}
+
+static void
+start_worker(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, work_for_ever, NULL) != 0)
+		abort();
 }
 
 /* The instruction that waits, with a register around it that only the call knows. */
@@ -343,6 +374,33 @@ deed_protect_many(void)
 		mprotect(pieces + i * PAGE, PAGE, PROT_READ);
 }
 
+/* Odd, so that what its thread waits for is another word each time. */
+static void
+deed_work(void)
+{
+	for (int i = 0; i < 3; i++) {
+		bool is_done = false;
+
+		pthread_mutex_lock(&work.lock);
+		work.n_asked++;
+		pthread_cond_signal(&work.wake);
+		pthread_mutex_unlock(&work.lock);
+		while (!is_done) {
+			usleep(100);
+			pthread_mutex_lock(&work.lock);
+			is_done = work.n_done == work.n_asked;
+			pthread_mutex_unlock(&work.lock);
+		}
+	}
+}
+
+static void
+deed_busy(void)
+{
+	for (clock_t until = clock() + CLOCKS_PER_SEC / 50; clock() < until;)
+		;
+}
+
 static void
 deed_crash(void)
 {
@@ -387,6 +445,8 @@ do_deed(const char *name)
 		{"map_many", deed_map_many},
 		{"protect_many", deed_protect_many},
 		{"crash", deed_crash},
+		{"work", deed_work},
+		{"busy", deed_busy},
 	};
 
 	for (size_t i = 0; i < sizeof(deeds) / sizeof(*deeds); i++) {
@@ -478,6 +538,8 @@ main(int argc, char **argv)
 		madvise(kept, KEPT, MADV_DONTFORK);
 	else if (argc > 1 && strcmp(argv[1], "pipe") == 0)
 		is_ready = pipe(ends) == 0;
+	else if (argc > 1 && strcmp(argv[1], "worker") == 0)
+		start_worker();
 	else if (argc > 1)
 		start_threads(atoi(argv[1]));
 	tell_state(answer, sizeof(answer));

@@ -6,7 +6,9 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "keeper_kit.h"
 
@@ -99,6 +101,51 @@ static void
 a_fork_per_call_undoes_every_deed_of_a_program(void **state)
 {
 	deeds_are_undone(KEEPER_FORK, NULL);
+}
+
+static void
+its_thread_works(void)
+{
+	char answer[KIT_ANSWER_MAX];
+
+	for (int i = 0; i < 20; i++) {
+		kit_call_well(&kit, "work", answer);
+		kit_renew_well(&kit);
+	}
+	kit_stop(&kit);
+}
+
+/* A keeper that comes too early stops a wait that has an end, and lets it go on. */
+static void
+a_thread_whose_wait_was_stopped_before_waits_for_the_same_again(void **state)
+{
+	static const char busy[] = "busy\n";
+	char answer[KIT_ANSWER_MAX];
+
+	start_subject("worker");
+	kit_call_well(&kit, "work", answer);
+	assert_int_equal(send(kit.channel, busy, strlen(busy), 0), strlen(busy));
+	kit_keep_well(&kit, KEEPER_ROLLBACK);
+	assert_true(recv(kit.channel, answer, sizeof(answer), 0) > 0);
+	its_thread_works();
+}
+
+/* Nor does it know any more what it waited for when others had stopped it. */
+static void
+a_thread_whose_wait_others_stopped_before_waits_anew(void **state)
+{
+	char answer[KIT_ANSWER_MAX];
+	pid_t program;
+
+	start_subject("worker");
+	kit_call_well(&kit, "work", answer);
+	program = kit_program(&kit);
+	kill(program, SIGSTOP);
+	usleep(20000);
+	kill(program, SIGCONT);
+	kit_call_well(&kit, "state", answer);
+	kit_keep_well(&kit, KEEPER_ROLLBACK);
+	its_thread_works();
 }
 
 static void
@@ -273,7 +320,9 @@ UNIT_TESTS(it(rollback_undoes_every_deed_of_a_program),
 	it(rollback_undoes_every_deed_of_a_program_with_threads),
 	it(memory_that_forks_do_not_have_is_copied_and_written_back),
 	it(what_a_call_closes_is_held_open_by_nobody),
-	it(a_fork_per_call_undoes_every_deed_of_a_program), it(what_was_undone_is_counted),
+	it(a_fork_per_call_undoes_every_deed_of_a_program),
+	it(a_thread_whose_wait_was_stopped_before_waits_for_the_same_again),
+	it(a_thread_whose_wait_others_stopped_before_waits_anew), it(what_was_undone_is_counted),
 	it(a_fork_of_many_threads_is_refused_and_the_program_goes_on),
 	it(a_program_that_changes_the_keepers_code_is_spoilt),
 	it(a_file_that_is_mapped_in_other_pieces_spoils),
