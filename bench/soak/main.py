@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One handler that does what handlers of Python do, one thing per call, and looks itself whether it
 went right: handler({'do': name}) gives the name, or raises. Without a name it gives all names.
+
+Modules that take long to import are imported where they are used: with the mechanism `once` every
+call loads this file.
 """
-import asyncio
-import concurrent.futures
-import decimal
 import hashlib
 import json
 import os
@@ -12,13 +12,11 @@ import queue
 import random
 import re
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 import uuid
 import zlib
 
@@ -56,6 +54,7 @@ def sleeps():
 
 @deed
 def threads():
+    import concurrent.futures
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(lambda n: n * n, range(50))) == 40425
 
@@ -67,6 +66,7 @@ def thread_left():
 
 @deed
 def tasks():
+    import asyncio
     async def part(n):
         await asyncio.sleep(0.002)
         return n
@@ -78,6 +78,7 @@ def tasks():
 
 @deed
 def http():
+    import urllib.request
     with socket.create_server(('127.0.0.1', 0)) as server:
         def serve():
             peer, _ = server.accept()
@@ -130,6 +131,7 @@ def digest():
 
 @deed
 def database():
+    import sqlite3
     rows = sqlite3.connect(':memory:')
     rows.execute('create table t (n integer)')
     rows.executemany('insert into t values (?)', ((n,) for n in range(500)))
@@ -138,6 +140,7 @@ def database():
 
 @deed
 def numbers():
+    import decimal
     decimal.getcontext().prec = 60
     assert str(decimal.Decimal(2).sqrt()).startswith('1.41421356237309504880')
     assert len({random.random() for _ in range(100)}) == 100
