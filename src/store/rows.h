@@ -153,4 +153,132 @@ int row_meter_list(struct store_db *db, const char *org, uint64_t from_ms, uint6
 	bool (*each)(const struct row_meter *row, void *arg), void *arg,
 	struct err *err) ON_STORE; /* from_ms <= hour_ms < to_ms, by hour, function */
 
+/* ---- delivery: a durable call, while it waits and what became of it ---- */
+enum row_delivery_state {
+	ROW_DELIVERY_QUEUED, /* waits, or is in hand: running is not a row's business */
+	ROW_DELIVERY_DONE,
+	ROW_DELIVERY_DEAD,
+	ROW_DELIVERY_CANCELLED,
+};
+struct row_delivery {
+	char id[ID_ULID_SIZE]; /* the call's, too */
+	char org[64], function[64];
+	uint32_t version; /* to run; 0 for the active one */
+	uint8_t state;    /* enum row_delivery_state */
+	char origin[16];  /* "async", "event", "schedule", "redrive", "destination", "queue" */
+	char source[64];  /* name of the trigger or schedule; "" */
+	uint8_t frame;    /* enum frame_trigger: how the function gets it */
+	uint32_t attempt; /* attempts that were made */
+	uint64_t created_ms, due_ms, expires_ms, ended_ms;
+	const char *order_key;       /* "" for none, at most 128 bytes */
+	const char *idempotency_key; /* "" for none, at most 128 bytes */
+	const char *callback_url;    /* "" for none, at most 2048 bytes */
+	const char *method, *path;   /* for the record */
+	struct str head, body;       /* what the function gets */
+	/* How it ended, or how the last attempt did. */
+	uint16_t status;
+	char code[32];       /* "ok", an error's word, "" before the first attempt */
+	const char *message; /* of the error */
+	const char *headers; /* of the answer: JSON object; "" without */
+	struct str result;   /* body of the answer */
+};
+/* ERR_CONFLICT: the idempotency key was used for this function since `known_since_ms`; ret_known
+ * is the delivery of that time. */
+int row_delivery_insert(struct store_db *db, const struct row_delivery *row,
+	uint64_t known_since_ms, char ret_known[static ID_ULID_SIZE], struct err *err) ON_STORE;
+/* state, attempt, due_ms, ended_ms, status, code, message, headers, result. */
+int row_delivery_update(
+	struct store_db *db, const struct row_delivery *row, struct err *err) ON_STORE;
+int row_delivery_find(struct store_db *db, const char *org, const char *id,
+	void (*found)(const struct row_delivery *row, void *arg), void *arg,
+	struct err *err) ON_STORE;
+/* Queued ones of a function behind (after_due_ms, after_id), due at most at due_ms, by due_ms, id.
+ */
+int row_delivery_next(struct store_db *db, const char *org, const char *function,
+	uint64_t after_due_ms, const char *after_id, uint64_t due_ms, unsigned n,
+	bool (*each)(const struct row_delivery *row, void *arg), void *arg,
+	struct err *err) ON_STORE;
+/* Per function with something queued: how many, their bytes, the oldest, the first due. */
+struct row_delivery_count {
+	char org[64], function[64];
+	uint64_t n, n_bytes, oldest_ms, first_due_ms;
+};
+int row_delivery_count(struct store_db *db,
+	bool (*each)(const struct row_delivery_count *count, void *arg), void *arg,
+	struct err *err) ON_STORE;
+struct row_delivery_query {
+	const char *org;      /* needed */
+	const char *function; /* NULL for all */
+	const char *before;   /* id to page on from, NULL for the newest */
+	int state;            /* enum row_delivery_state, -1 for all */
+	unsigned n;           /* at most 1000 */
+};
+int row_delivery_list(struct store_db *db, const struct row_delivery_query *query,
+	bool (*each)(const struct row_delivery *row /* without head, body, result */, void *arg),
+	void *arg, struct err *err) ON_STORE; /* newest first */
+/* Dead ones of a function (NULL: of the org); at most n. */
+int row_delivery_purge(struct store_db *db, const char *org, const char *function, unsigned n,
+	unsigned *ret_removed, struct err *err) ON_STORE;
+/* DONE and CANCELLED that ended before done_before_ms, DEAD before dead_before_ms; at most n. */
+int row_delivery_trim(struct store_db *db, uint64_t done_before_ms, uint64_t dead_before_ms,
+	unsigned n, unsigned *ret_removed, struct err *err) ON_STORE;
+
+/* ---- attempt: each try of a delivery; goes with it ---- */
+struct row_attempt {
+	char delivery[ID_ULID_SIZE];
+	uint32_t number;         /* from 1 */
+	char call[ID_ULID_SIZE]; /* its call record */
+	uint32_t version;
+	uint64_t started_ms,
+		wall_us; /* 0 wall and code "" while it runs; so it stays if it was lost */
+	uint16_t status;
+	char code[32];
+	const char *message;
+	const char *log; /* as row_call.log, its last 64 KiB */
+};
+int row_attempt_put(struct store_db *db, const struct row_attempt *row, struct err *err) ON_STORE;
+int row_attempt_list(struct store_db *db, const char *delivery,
+	bool (*each)(const struct row_attempt *row, void *arg), void *arg,
+	struct err *err) ON_STORE; /* by number */
+
+/* ---- event: which (source, id) were accepted, for de-duplication ---- */
+/* ERR_CONFLICT when it was there at or after since_ms. */
+int row_event_insert(struct store_db *db, const char *org, const char *source, const char *id,
+	uint64_t when_ms, uint64_t since_ms, struct err *err) ON_STORE;
+int row_event_trim(struct store_db *db, uint64_t before_ms, unsigned n, unsigned *ret_removed,
+	struct err *err) ON_STORE;
+
+/* ---- trigger: which events a function is called for; goes with its function ---- */
+struct row_trigger {
+	char org[64], name[64], function[64];
+	const char *document; /* JSON as domain/trigger.h writes it: filter, policy */
+	bool is_enabled;
+	uint64_t created_ms, updated_ms;
+};
+int row_trigger_insert(
+	struct store_db *db, const struct row_trigger *row, struct err *err) ON_STORE;
+int row_trigger_update(
+	struct store_db *db, const struct row_trigger *row, struct err *err) ON_STORE;
+int row_trigger_delete(
+	struct store_db *db, const char *org, const char *name, struct err *err) ON_STORE;
+int row_trigger_list(struct store_db *db, bool (*each)(const struct row_trigger *row, void *arg),
+	void *arg, struct err *err) ON_STORE; /* by org, name */
+
+/* ---- schedule: when a function is called; goes with its function ---- */
+struct row_schedule {
+	char org[64], name[64], function[64];
+	const char *document; /* JSON as domain/schedule.h writes it: when, zone, payload, missed */
+	bool is_enabled;
+	uint64_t last_ms; /* the planned time that was last put; 0 for none */
+	uint64_t created_ms, updated_ms;
+};
+int row_schedule_insert(
+	struct store_db *db, const struct row_schedule *row, struct err *err) ON_STORE;
+int row_schedule_update(
+	struct store_db *db, const struct row_schedule *row, struct err *err) ON_STORE;
+int row_schedule_delete(
+	struct store_db *db, const char *org, const char *name, struct err *err) ON_STORE;
+int row_schedule_list(struct store_db *db, bool (*each)(const struct row_schedule *row, void *arg),
+	void *arg, struct err *err) ON_STORE; /* by org, name */
+
 #endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * amqp - the daemon's hand in the process that speaks AMQP 0-9-1 to a RabbitMQ.
+ *
+ * mayfly-amqp is a process of its own (librabbitmq parses what a broker sends): it has no
+ * capabilities, a seccomp filter, and two descriptors, this socketpair and the broker's connection.
+ * Requests and replies are length-prefixed frames (amqp_frame.h). It reconnects with back-off and
+ * jitter (0.5 s doubling to 30 s); topology that was declared is declared again, consumers are
+ * begun again, publishes that were not confirmed are published again, and deliveries of the old
+ * connection cannot be acknowledged any more (they come again). If the process dies it is started
+ * again. Here is the daemon's side.
+ * Knows no function, no call, no queue's meaning. ON_LOOP.
+ */
+#ifndef MAYFLY_AMQP_AMQP_H
+#define MAYFLY_AMQP_AMQP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/str.h"
+#include "base/thread.h"
+
+struct loop;
+struct amqp;
+
+struct amqp_config {
+	struct loop *loop;   /* borrowed */
+	const char *program; /* path of mayfly-amqp */
+	const char *url; /* amqp://user@host:port/vhost or amqps://…; the password is not in it */
+	const char *password;       /* goes over the socketpair, never into argv or environment */
+	const char *ca_file;        /* NULL for the system's */
+	unsigned heartbeat_s;       /* 30 */
+	uint64_t unconfirmed_bytes; /* publishes that wait, over it publish() says RATE: 64 MiB */
+	void (*on_up)(void *arg);   /* connected, topology is there; may be NULL */
+	void (*on_down)(const struct err *why, void *arg); /* once for each time; may be NULL */
+	void *arg;                                         /* borrowed */
+};
+
+int amqp_open(const struct amqp_config *config, struct amqp **ret, struct err *err);
+bool amqp_is_up(const struct amqp *amqp);
+/* What was not confirmed ends with UNAVAILABLE. */
+void amqp_close(struct amqp *amqp, void (*closed)(void *arg), void *arg);
+
+struct amqp_header {
+	struct str key, value; /* long strings; other types are written as text */
+};
+struct amqp_message {
+	struct str exchange, routing_key, body;
+	struct str content_type, correlation_id, reply_to, message_id, type, expiration;
+	const struct amqp_header *headers;
+	size_t n_headers; /* at most 64 */
+	uint8_t priority;
+	bool is_persistent;
+	bool is_redelivered; /* of what came */
+	uint64_t tag;        /* of what came: for amqp_ack() */
+};
+
+/* ---- topology: kept, and declared at each connection ---- */
+struct amqp_queue {
+	const char *name; /* "" and exclusive: the broker's choice is not supported */
+	const char *dead_letter_exchange, *dead_letter_key; /* NULL for none */
+	unsigned message_ttl_ms;                            /* 0 for none */
+	bool is_quorum, is_durable, is_exclusive, is_auto_delete, is_passive;
+};
+void amqp_declare_exchange(
+	struct amqp *amqp, const char *name, const char *type, bool is_durable, bool is_passive);
+void amqp_declare_queue(struct amqp *amqp, const struct amqp_queue *queue);
+void amqp_bind(struct amqp *amqp, const char *queue, const char *exchange, const char *key);
+void amqp_delete_queue(struct amqp *amqp, const char *name);
+/* A refusal (name in use with other arguments, no right) is told once here, and the log says it. */
+void amqp_on_refused(struct amqp *amqp,
+	void (*refused)(const char *what, const struct err *why, void *arg), void *arg);
+
+/* ---- publishing, with confirms ---- */
+struct amqp_publish {
+	struct list link;            /* private */
+	struct amqp_message message; /* borrowed until it returns */
+	bool is_mandatory;           /* no queue takes it: NOT_FOUND */
+	/* 0 when the broker has it (for a quorum queue: on a majority's disks). */
+	void (*done)(struct amqp_publish *publish, int code, const struct err *err);
+	uint64_t number; /* private */
+};
+void amqp_publish(struct amqp *amqp, struct amqp_publish *publish) ON_LOOP;
+
+/* ---- consuming ---- */
+struct amqp_consumer;
+typedef void amqp_message_fn(
+	struct amqp_consumer *consumer, const struct amqp_message *message, void *arg);
+/* message is borrowed for the call; at most `prefetch` are not acknowledged. */
+struct amqp_consumer *amqp_consume(struct amqp *amqp, const char *queue, unsigned prefetch,
+	amqp_message_fn *on_message, void *arg) ON_LOOP;
+void amqp_cancel(struct amqp_consumer *consumer) ON_LOOP; /* what is not acknowledged goes back */
+void amqp_ack(
+	struct amqp_consumer *consumer, uint64_t tag) ON_LOOP; /* of an old connection: nothing */
+void amqp_reject(struct amqp_consumer *consumer, uint64_t tag, bool is_requeued) ON_LOOP;
+
+/* ---- asking ---- */
+/* done(code, messages, consumers); borrowed arg. NOT_FOUND if there is no such queue. */
+void amqp_count(struct amqp *amqp, const char *queue,
+	void (*done)(void *arg, int code, uint64_t n_messages, uint64_t n_consumers),
+	void *arg) ON_LOOP;
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * delivery - a durable call: accepted when it is on disk, tried until it succeeds or is dead.
+ *
+ *	 delivery_put() ── on disk ──▶ QUEUED ── due, room for it and its key ──▶ RUNNING
+ *	                               ▲   └─ too old ▶ DEAD, cancelled ▶ CANCELLED    │
+ *	                               └───── failed, attempts left: back-off ─────────┤
+ *	                                                  success ▶ DONE   else ▶ DEAD ┘
+ *
+ * At least once: what was accepted and not ended when the daemon died is tried again; the attempt
+ * that was lost stays in its record as lost. An attempt fails when the function throws, crashes, is
+ * out of a limit or time, or answers an HTTP status of 500 and more, 408, 425 or 429; other answers
+ * are its result. Deliveries of one order key run one after the other in the order of acceptance,
+ * while one of them is being tried again the others wait. Each attempt is a call (call.h) with a
+ * record; the first has the delivery's id. ON_LOOP.
+ */
+#ifndef MAYFLY_DOMAIN_DELIVERY_H
+#define MAYFLY_DOMAIN_DELIVERY_H
+
+#include "bus/bus.h"
+#include "domain/call.h"
+#include "domain/delivery_policy.h"
+#include "net/fetch.h"
+
+struct delivery_host; /* one per daemon: domain->deliveries */
+
+struct delivery_config {
+	struct bus *bus;          /* borrowed */
+	struct fetch_host *fetch; /* borrowed */
+	const char *hmac_key;     /* borrowed: signs callbacks; made and kept by the daemon */
+	unsigned max_length_org;  /* waiting ones of an org: 100,000 */
+};
+int delivery_host_new(struct domain *domain, const struct delivery_config *config,
+	struct delivery_host **ret, struct err *err);
+/* After domain_resume(): attaches the queues of all functions that serve. */
+void delivery_host_start(struct delivery_host *host) ON_LOOP;
+/* No further attempt begins; those that run are calls in flight, which domain_stop() waits for. */
+void delivery_host_stop(struct delivery_host *host) ON_LOOP;
+void delivery_host_free(struct delivery_host *host);
+/* A function was put, got another active version, or goes: its queue follows. */
+void delivery_function_changed(struct function *function) ON_LOOP;
+void delivery_function_gone(struct function *function) ON_LOOP;
+
+struct delivery_request {
+	struct function *function;
+	uint32_t version;   /* 0 for the active one when it runs */
+	const char *origin; /* "async", "event", "schedule", "redrive", "destination" */
+	const char *source; /* name of trigger or schedule, "" */
+	enum frame_trigger frame;
+	struct str method, path;                             /* for the record */
+	struct str head, body;                               /* copied */
+	struct str order_key, idempotency_key, callback_url; /* copied; "" for none */
+	uint64_t due_ms;                                     /* 0 for now */
+	const struct delivery_policy
+		*policy; /* NULL: the function's; attempts and age of a trigger */
+};
+struct delivery_accepted {
+	char id[ID_ULID_SIZE];
+	bool is_known; /* the idempotency key was used before: id is that delivery's */
+};
+typedef void delivery_put_fn(
+	int code, const struct delivery_accepted *accepted, const struct err *err, void *arg);
+/* Refused at once: NOT_FOUND (no function that could serve), RATE (its queue or its org's is full;
+ * err says which), TOO_LARGE, INVALID (a key or URL), UNAVAILABLE (stopping, broker away). done()
+ * comes exactly once, perhaps before this returns. */
+void delivery_put(struct delivery_host *host, const struct delivery_request *request,
+	delivery_put_fn *done, void *arg) ON_LOOP;
+
+/* Queued or running: ends it. CONFLICT when it has ended, NOT_FOUND. */
+void delivery_cancel(struct delivery_host *host, struct str org, struct str id,
+	void (*done)(int code, const struct err *err, void *arg), void *arg) ON_LOOP;
+
+/* JSON of one: {"id","function","state":"queued|running|done|dead|cancelled","origin","attempts":
+ * [{"number","call_id","version","started_ms","wall_us","status","code","message","log"}],…,
+ * "result":{"status","headers","body" or "body_base64"}}. With wait_ms it comes when the delivery
+ * has ended, or then. */
+typedef void delivery_json_fn(int code, const json_t *json, const struct err *err, void *arg);
+void delivery_get(struct delivery_host *host, struct str org, struct str id, unsigned wait_ms,
+	delivery_json_fn *done, void *arg) ON_LOOP;
+void delivery_list(struct delivery_host *host, const struct row_delivery_query *query,
+	delivery_json_fn *done, void *arg) ON_LOOP;
+
+/* Dead ones: again from the first attempt, with a new id and origin "redrive"; the dead one goes
+ * when the new one is on disk. version 0: the active one. */
+void delivery_redrive(struct delivery_host *host, struct str org, struct str id,
+	struct function *to /* NULL: the same */, uint32_t version, delivery_put_fn *done,
+	void *arg) ON_LOOP;
+void delivery_purge(struct delivery_host *host, struct str org, struct str function /* "" all */,
+	void (*done)(int code, unsigned n, void *arg), void *arg) ON_LOOP;
+
+struct delivery_stats { /* of a function */
+	uint64_t n_queued, n_running, n_dead, oldest_ms;
+	uint64_t n_accepted, n_done, n_retries, n_refused; /* since start */
+};
+void delivery_stats(const struct function *function, struct delivery_stats *ret) ON_LOOP;
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trigger - which events a function is called for.
+ *
+ * The filter is the dialect of the CloudEvents Subscriptions API v1.0-wip (exact, prefix, suffix,
+ * all, any, not), with three words more: anyOf {attribute: [values]}, range {attribute: {gt, gte,
+ * lt, lte}} and topic {attribute: "com.acme.*.created"} where * is one part between dots and ** any
+ * number of them. An attribute is one of the event's, or data.<path> for a member of JSON data.
+ *
+ *	{"name": "on-vm", "function": "greet", "enabled": true,
+ *	 "filter": [{"exact": {"type": "com.acme.vm.created"}}, {"not": {"prefix": {"source":
+ *"/test"}}}], "order_key": "subject", "queue": {"attempts": 3, "max_age_s": 600, "on_failure":
+ *[...]}}
+ *
+ * A document is foreign: at most 16 KiB, 100 conditions, 8 deep. trigger_match() does not look at
+ * every trigger of the org: it takes those whose filter demands this type (exact or anyOf), this
+ * first part of a topic or prefix, and the few that demand neither (trigger_index.h). ON_LOOP.
+ */
+#ifndef MAYFLY_DOMAIN_TRIGGER_H
+#define MAYFLY_DOMAIN_TRIGGER_H
+
+#include "domain/event.h"
+
+struct trigger;       /* held by its org */
+struct trigger_index; /* of an org, owned by it */
+
+int trigger_put(struct domain *domain, struct org *org, struct str name, const json_t *document,
+	void (*done)(
+		int code, struct trigger *trigger, bool is_new, const struct err *err, void *arg),
+	void *arg, struct err *err) ON_LOOP; /* < 0: refused, done does not come */
+void trigger_delete(struct trigger *trigger,
+	void (*done)(int code, const struct err *err, void *arg), void *arg) ON_LOOP;
+struct trigger *trigger_find(const struct org *org, struct str name);
+void trigger_each(
+	const struct org *org, bool (*each)(struct trigger *trigger, void *arg), void *arg);
+json_t *trigger_json(const struct trigger *trigger); /* with its counters and its lag */
+
+/* Those that the event is for, in order of name; each is borrowed. */
+void trigger_match(struct org *org, const struct event *event,
+	void (*each)(struct trigger *trigger, void *arg), void *arg);
+/* A dry run: for each trigger {"name", "matches", "why": "type is not exactly …"}. */
+json_t *trigger_explain(struct org *org, const struct event *event);
+
+#endif
