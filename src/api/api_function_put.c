@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_function_put.h"
 
-#include "api/api_base64.h"
 #include "api/api_code.h"
 #include "api/api_nouns.h"
+#include "base/base64.h"
 #include "runtime/language.h"
 
 #define API_SOURCE_TEXT_BYTES (8u << 20)
@@ -47,7 +47,7 @@ api_function_read_bytes(
 	ret->has_source = true;
 	if (inlined)
 		buf_add_text(&ret->source, inlined);
-	else if (!api_base64_decode(str_of(archive), &ret->source))
+	else if (!base64_decode(str_of(archive), &ret->source))
 		return err_field(err, ERR_INVALID, "code.archive", "code.archive must be base64");
 	if (ret->source.len)
 		return 0;
