@@ -22,6 +22,7 @@
 #include "sandbox/spawner_protocol.h"
 #include "sandbox/stage.h"
 #include "sandbox/walls.h"
+#include "sandbox/watch.h"
 
 #define KEEPER_HOST_PROGRAM 5  /* mayfly-keeper itself, until it is exec'd */
 #define KEEPER_HOST_ASIDE   64 /* descriptors that are on their way */
@@ -137,7 +138,7 @@ keeper_run(struct keeper_birth *birth)
 static void
 keeper_close_all(struct keeper_host *keeper)
 {
-	own_fd(&keeper->pidfd);
+	watch_close(&keeper->pidfd);
 	own_fd(&keeper->subject);
 	own_fd(&keeper->daemon);
 	*keeper = KEEPER_HOST_NONE;

@@ -17,6 +17,7 @@
 #include "base/own.h"
 #include "sandbox/enclose.h"
 #include "sandbox/spawner_protocol.h"
+#include "sandbox/watch.h"
 
 /* The seventh, of cgroups, the child makes for itself when it is in its group. */
 #define SEAT_NAMESPACES                                                                            \
@@ -303,9 +304,9 @@ seat_died(struct seats *seats, struct seat *seat)
 	if (!seat->has_status)
 		seat->status = how.si_code == CLD_EXITED ? how.si_status : -how.si_status;
 	seat_read_usage(seats, seat);
-	seat_close(&seat->pidfd);
-	seat_close(&seat->control);
-	seat_close(&seat->oom);
+	watch_close(&seat->pidfd);
+	watch_close(&seat->control);
+	watch_close(&seat->oom);
 	seat_close(&seat->listener);
 	seat_close_egress(seat);
 	seat_fork_forget(seat);
@@ -329,8 +330,8 @@ seat_clear(struct seats *seats, struct seat *seat)
 		seats->cgroups.ops->kill(&seats->cgroups, seat->index);
 		return false;
 	}
-	seat_close(&seat->control);
-	seat_close(&seat->oom);
+	watch_close(&seat->control);
+	watch_close(&seat->oom);
 	list_remove(&seat->link);
 	seat->state = SEAT_FREE;
 	seats->n_used--;

@@ -10,6 +10,7 @@
 #include "base/own.h"
 #include "sandbox/seat.h"
 #include "sandbox/template_host.h"
+#include "sandbox/watch.h"
 
 #define SEAT_TICKET_BITS 16 /* of a ticket are the index of its seat */
 _Static_assert(SPAWNER_SANDBOXES_MAX <= 1 << SEAT_TICKET_BITS, "every seat has tickets");
@@ -113,8 +114,7 @@ seat_fork_bury(struct seat *seat)
 	syscall(SYS_pidfd_send_signal, seat->fork.pidfd, SIGKILL, NULL, 0);
 	while (waitid(P_PIDFD, (id_t)seat->fork.pidfd, &how, WEXITED) < 0 && errno == EINTR)
 		;
-	close(seat->fork.pidfd);
-	seat->fork.pidfd = -1;
+	watch_close(&seat->fork.pidfd);
 	if (!seat->fork.is_forked || seat->has_status)
 		return;
 	seat->has_status = true;

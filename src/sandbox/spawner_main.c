@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,9 +32,9 @@
 #include "sandbox/stage.h"
 #include "sandbox/template_host.h"
 #include "sandbox/tree.h"
+#include "sandbox/watch.h"
 
-#define MAIN_REMOVALS_MAX 256 /* trees being removed at one time */
-#define MAIN_EVENTS       64
+#define MAIN_REMOVALS_MAX 256   /* trees being removed at one time */
 #define MAIN_RETRY_MS     2     /* between attempts to remove a cgroup */
 #define MAIN_REST_MS      60000 /* while there are more spares than few */
 #define MAIN_QUIET_MS     2 /* without work before a spare is made: starts do not wait for one */
@@ -62,7 +61,6 @@ static struct {
 	struct spawner_bounds bounds;
 	struct seat **by_sandbox; /* the seat of each of the daemon's numbers, or NULL */
 	struct main_removal removals[MAIN_REMOVALS_MAX];
-	int epoll;
 	struct spares spares;
 	bool wants_keepers; /* the last that was started does: spares get theirs ahead */
 	bool is_spare_bad;  /* making spares failed: not again before the daemon asks */
@@ -157,14 +155,7 @@ main_reply_gone(const struct seat *seat)
 static int
 main_watch(int fd, enum main_source source, unsigned index, struct err *err)
 {
-	struct epoll_event event = {
-		.events = EPOLLIN,
-		.data.u64 = (uint64_t)source << 32 | index,
-	};
-
-	if (epoll_ctl(spawner.epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-		return err_sys(err, "watching a descriptor");
-	return 0;
+	return watch_add(fd, (uint64_t)source << 32 | index, err);
 }
 
 /* A new spare that is watched, or NULL. */
@@ -196,8 +187,7 @@ main_end_removal(struct main_removal *removal)
 			how.si_code == CLD_EXITED ? strerror(how.si_status) : "killed");
 	if (err.code)
 		log_warn("tree.not_removed", "error=%s", log_q(err.text));
-	close(removal->pidfd);
-	removal->pidfd = -1;
+	watch_close(&removal->pidfd);
 	if (removal->is_asked)
 		main_reply_failure(SPAWNER_REMOVED, removal->ticket, &err);
 }
@@ -469,7 +459,7 @@ main_on_control(struct seat *seat)
 			break;
 	}
 	if (seat->control >= 0)
-		epoll_ctl(spawner.epoll, EPOLL_CTL_DEL, seat->control, NULL);
+		watch_forget(seat->control);
 }
 
 static void
@@ -488,7 +478,7 @@ main_on_pid(struct seat *seat)
 static void
 main_on_oom(struct seat *seat)
 {
-	epoll_ctl(spawner.epoll, EPOLL_CTL_DEL, seat->oom, NULL);
+	watch_forget(seat->oom);
 	seat_kill(&spawner.seats, seat);
 }
 
@@ -764,7 +754,7 @@ main_make_spare(void)
 static void
 main_turn(void)
 {
-	struct epoll_event events[MAIN_EVENTS];
+	uint64_t whose[WATCH_MOST];
 	bool wants_spare = main_wants_spare();
 	int patience = template_host_tick();
 	int n;
@@ -775,14 +765,14 @@ main_turn(void)
 		patience = MAIN_RETRY_MS;
 	else if (spawner.seats.n_spare > SPARES_MIN && patience < 0)
 		patience = MAIN_REST_MS;
-	n = epoll_wait(spawner.epoll, events, MAIN_EVENTS, patience);
+	n = watch_wait(whose, patience);
 
 	if (n == 0 && wants_spare)
 		main_make_spare();
 	else if (n == 0)
 		main_drop_spare();
 	for (int i = 0; i < n && !spawner.is_over; i++)
-		main_on_event(events[i].data.u64);
+		main_on_event(whose[i]);
 	main_clear_all();
 }
 
@@ -896,7 +886,8 @@ main_set_up(char **argv, int argc, struct err *err)
 	if (rc == 0)
 		rc = main_set_up_seats(
 			spawner.bounds.n_sandboxes, (unsigned)strtoul(argv[4], NULL, 10), err);
-	spawner.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (rc == 0)
+		rc = watch_open(err);
 	if (rc == 0)
 		rc = main_watch(SPAWNER_FD, MAIN_DAEMON, 0, err);
 	if (rc == 0)

@@ -19,6 +19,7 @@
 #include "base/own.h"
 #include "sandbox/spawner_protocol.h"
 #include "sandbox/template_start.h"
+#include "sandbox/watch.h"
 
 #define HOST_NAMESPACES (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 #define HOST_SLOTS      3 /* of a root: one that is ready, the next, one that leaves */
@@ -281,7 +282,7 @@ host_bury(unsigned slot)
 	kill(-pid, SIGKILL);
 	while (waitpid(-pid, NULL, 0) > 0 || errno == EINTR)
 		;
-	close(host_template_of(slot)->control);
+	watch_close(&host_template_of(slot)->control);
 	host_remove_group(slot);
 }
 
