@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/str.h"
+
 /* SQLite may have undone the whole transaction under a work() that goes on after an error: what
  * it writes now would be committed by itself. */
 int
@@ -19,6 +21,14 @@ void
 row_stmt_bind_text(struct row_stmt *stmt, int index, const char *text)
 {
 	must(sqlite3_bind_text(stmt->stmt, index, text, -1, SQLITE_STATIC) == SQLITE_OK);
+}
+
+/* SQLite takes a NULL pointer for an SQL NULL. */
+static void
+row_stmt_bind_bytes(struct row_stmt *stmt, int index, struct str bytes)
+{
+	must(sqlite3_bind_blob64(stmt->stmt, index, bytes.len ? bytes.at : "", bytes.len,
+		     SQLITE_STATIC) == SQLITE_OK);
 }
 
 void
@@ -38,6 +48,8 @@ row_stmt_load(const struct row_stmt_field *field, const char *at)
 		return *(const uint32_t *)at;
 	case ROW_U16:
 		return *(const uint16_t *)at;
+	case ROW_U8:
+		return *(const uint8_t *)at;
 	default:
 		return *(const bool *)at;
 	}
@@ -55,6 +67,9 @@ row_stmt_store(const struct row_stmt_field *field, char *at, uint64_t number)
 		break;
 	case ROW_U16:
 		*(uint16_t *)at = number;
+		break;
+	case ROW_U8:
+		*(uint8_t *)at = number;
 		break;
 	default:
 		*(bool *)at = number;
@@ -75,6 +90,8 @@ row_stmt_bind_row(struct row_stmt *stmt, const struct row_stmt_shape *shape, con
 		} else if (field->kind == ROW_TEXT) {
 			text = *(const char *const *)at;
 			row_stmt_bind_text(stmt, i + 1, text ? text : "");
+		} else if (field->kind == ROW_BYTES) {
+			row_stmt_bind_bytes(stmt, i + 1, *(const struct str *)at);
 		} else {
 			row_stmt_bind_u64(stmt, i + 1, row_stmt_load(field, at));
 		}
@@ -102,6 +119,9 @@ row_stmt_read_row(sqlite3_stmt *stmt, const struct row_stmt_shape *shape, void *
 			row_stmt_read_chars(stmt, i, at, field->size);
 		else if (field->kind == ROW_TEXT)
 			*(const char **)at = (const char *)sqlite3_column_text(stmt, i);
+		else if (field->kind == ROW_BYTES)
+			*(struct str *)at =
+				str_n(sqlite3_column_blob(stmt, i), sqlite3_column_bytes(stmt, i));
 		else
 			row_stmt_store(field, at, sqlite3_column_int64(stmt, i));
 	}

@@ -18,7 +18,7 @@
 #include "base/own.h"
 #include "store/store_db.h"
 
-enum row_stmt_kind { ROW_CHARS, ROW_TEXT, ROW_U64, ROW_U32, ROW_U16, ROW_BOOL };
+enum row_stmt_kind { ROW_CHARS, ROW_TEXT, ROW_BYTES, ROW_U64, ROW_U32, ROW_U16, ROW_U8, ROW_BOOL };
 
 struct row_stmt_field {
 	enum row_stmt_kind kind;
@@ -32,7 +32,7 @@ struct row_stmt_shape {
 };
 
 /* ROW_FIELD(CHARS, struct row_org, name): a char array, a `const char *` (TEXT: NULL goes in as
- * "" and comes out of an SQL NULL) or a number. */
+ * "" and comes out of an SQL NULL), a struct str (BYTES: a BLOB) or a number. */
 #define ROW_FIELD(kind_, type, member)                                                             \
 	{                                                                                          \
 		ROW_##kind_, offsetof(type, member), sizeof(((type *)0)->member)                   \

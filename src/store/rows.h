@@ -9,8 +9,8 @@
  * the question again that it is the answer to.
  *
  * A row that belongs to an org or a function that is not there gives ERR_NOT_FOUND. With an org
- * goes all that is its own, calls and meters too; with a function go its versions, while its
- * calls and meters stay.
+ * goes all that is its own, calls and meters too; with a function go its versions, triggers,
+ * schedules and deliveries in every state with their attempts, while its calls and meters stay.
  */
 #ifndef MAYFLY_STORE_ROWS_H
 #define MAYFLY_STORE_ROWS_H

@@ -17,7 +17,7 @@
 #include "base/err.h"
 #include "base/id.h"
 
-#define STORE_STATEMENTS 128 /* places in the statement cache; a power of two */
+#define STORE_STATEMENTS 256 /* places in the statement cache; a power of two */
 
 struct store;
 

@@ -123,7 +123,66 @@ static const char step_2[] =
 	"ALTER TABLE meter ADD COLUMN egress_in INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE meter ADD COLUMN egress_out INTEGER NOT NULL DEFAULT 0;";
 
-const char *const store_migrate_steps[] = {step_1, step_2};
+/* 3: durable calls, events, schedules.
+ *
+ * What is queued of a function stands in the order in which it is handed over in an index that
+ * holds nothing else, so that it stays small however many deliveries have ended. The others answer
+ * lists in the order of ids. What may be large comes last, so that lists do not read the pages it
+ * overflows into. */
+static const char step_3[] =
+	"CREATE TABLE delivery ("
+	"	id TEXT PRIMARY KEY, org TEXT NOT NULL, function TEXT NOT NULL,"
+	"	version INTEGER NOT NULL, state INTEGER NOT NULL, origin TEXT NOT NULL,"
+	"	source TEXT NOT NULL, frame INTEGER NOT NULL, attempt INTEGER NOT NULL,"
+	"	created_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL,"
+	"	expires_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,"
+	"	order_key TEXT NOT NULL, idempotency_key TEXT NOT NULL,"
+	"	callback_url TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,"
+	"	status INTEGER NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL,"
+	"	headers TEXT NOT NULL, head BLOB NOT NULL, body BLOB NOT NULL,"
+	"	result BLOB NOT NULL,"
+	"	FOREIGN KEY (org, function) REFERENCES function (org, name) ON DELETE CASCADE"
+	") STRICT;"
+	"CREATE INDEX delivery_queued ON delivery (org, function, due_ms, id) WHERE state = 0;"
+	"CREATE INDEX delivery_by_org ON delivery (org, state, id);"
+	"CREATE INDEX delivery_by_function ON delivery (org, function, state, id);"
+	"CREATE INDEX delivery_by_key ON delivery (org, function, idempotency_key, created_ms)"
+	"	WHERE idempotency_key <> '';"
+	"CREATE INDEX delivery_ended ON delivery (state, ended_ms) WHERE state > 0;"
+
+	"CREATE TABLE attempt ("
+	"	delivery TEXT NOT NULL REFERENCES delivery ON DELETE CASCADE,"
+	"	number INTEGER NOT NULL, call TEXT NOT NULL, version INTEGER NOT NULL,"
+	"	started_ms INTEGER NOT NULL, wall_us INTEGER NOT NULL, status INTEGER NOT NULL,"
+	"	code TEXT NOT NULL, message TEXT NOT NULL, log TEXT NOT NULL,"
+	"	PRIMARY KEY (delivery, number)"
+	") STRICT;"
+
+	"CREATE TABLE event ("
+	"	org TEXT NOT NULL REFERENCES org ON DELETE CASCADE, source TEXT NOT NULL,"
+	"	id TEXT NOT NULL, accepted_ms INTEGER NOT NULL, PRIMARY KEY (org, source, id)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX event_by_time ON event (accepted_ms);"
+
+	"CREATE TABLE trigger ("
+	"	org TEXT NOT NULL, name TEXT NOT NULL, function TEXT NOT NULL,"
+	"	document TEXT NOT NULL, is_enabled INTEGER NOT NULL,"
+	"	created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,"
+	"	PRIMARY KEY (org, name),"
+	"	FOREIGN KEY (org, function) REFERENCES function (org, name) ON DELETE CASCADE"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX trigger_by_function ON trigger (org, function);"
+
+	"CREATE TABLE schedule ("
+	"	org TEXT NOT NULL, name TEXT NOT NULL, function TEXT NOT NULL,"
+	"	document TEXT NOT NULL, is_enabled INTEGER NOT NULL, last_ms INTEGER NOT NULL,"
+	"	created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,"
+	"	PRIMARY KEY (org, name),"
+	"	FOREIGN KEY (org, function) REFERENCES function (org, name) ON DELETE CASCADE"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX schedule_by_function ON schedule (org, function);";
+
+const char *const store_migrate_steps[] = {step_1, step_2, step_3};
 const int store_migrate_n_steps = sizeof(store_migrate_steps) / sizeof(*store_migrate_steps);
 
 static int

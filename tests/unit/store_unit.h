@@ -127,6 +127,35 @@ add_call(struct rows *rows, const char *org, const char *function, unsigned numb
 	ok(rows, row_call_insert(&rows->db, &call, &rows->err));
 }
 
+/* Delivery ids in the order of their numbers; due when it was made, at its number. */
+static inline struct row_delivery
+delivery_of(const char *org, const char *function, unsigned number)
+{
+	struct row_delivery delivery = {
+		.origin = "async",
+		.created_ms = number,
+		.due_ms = number,
+		.expires_ms = number + 1000,
+		.method = "POST",
+		.path = "/",
+		.head = STR("{}"),
+		.body = STR("payload"),
+	};
+
+	snprintf(delivery.id, sizeof(delivery.id), "01J%023u", number);
+	snprintf(delivery.org, sizeof(delivery.org), "%s", org);
+	snprintf(delivery.function, sizeof(delivery.function), "%s", function);
+	return delivery;
+}
+
+static inline void
+add_delivery(struct rows *rows, const struct row_delivery *delivery) ON_STORE
+{
+	char known[ID_ULID_SIZE];
+
+	ok(rows, row_delivery_insert(&rows->db, delivery, 0, known, &rows->err));
+}
+
 static inline struct rows *
 rows_open(void) THREAD_ENTERS(thread_role_store)
 {

@@ -128,7 +128,30 @@ every_earlier_version_becomes_the_newest(void **state)
 	assert_non_null(strstr(want, "CREATE TABLE meter"));
 }
 
+static void
+what_version_2_held_is_there_in_version_3(void **state)
+{
+	static const char rows_of_2[] =
+		"INSERT INTO org VALUES ('acme', 1, '{}');"
+		"INSERT INTO function VALUES ('acme', 'a', 'a', 1, 1, 1, 1);"
+		"INSERT INTO call VALUES ('01', 'acme', 'a', 1, 'http', 'GET', '/', 200, 'ok', '',"
+		" 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 'log');";
+	OWN(bare) struct bare bare = bare_open();
+
+	assert_int_equal(store_migrate(bare.sqlite, store_migrate_steps, 2, &bare.err), 0);
+	assert_int_equal(store_sqlite_exec(bare.sqlite, rows_of_2, &bare.err), 0);
+	assert_int_equal(store_migrate(bare.sqlite, store_migrate_steps, 3, &bare.err), 0);
+	assert_int_equal(ask(bare.sqlite, "SELECT count(*) FROM call, function, org"), 1);
+	assert_int_equal(ask(bare.sqlite, "SELECT egress_out FROM call WHERE id = '01'"), 9);
+	assert_int_equal(
+		ask(bare.sqlite,
+			"SELECT (SELECT count(*) FROM delivery) + (SELECT count(*) FROM attempt)"
+			" + (SELECT count(*) FROM event) + (SELECT count(*) FROM trigger)"
+			" + (SELECT count(*) FROM schedule)"),
+		0);
+}
+
 UNIT_TESTS(it(steps_run_once_each_and_in_order), it(a_step_that_fails_leaves_the_version_before_it),
 	it(a_step_that_leaves_rows_pointing_nowhere_is_undone),
 	it(a_newer_schema_is_refused_with_both_numbers),
-	it(every_earlier_version_becomes_the_newest))
+	it(every_earlier_version_becomes_the_newest), it(what_version_2_held_is_there_in_version_3))

@@ -92,6 +92,89 @@ ask_calls(struct rows *rows) ON_STORE
 	row_call_trim(db, 1, 0, 10, &n, NULL);
 }
 
+static bool
+ignore_delivery(const struct row_delivery *row, void *arg)
+{
+	return true;
+}
+
+static void
+ignore_found_delivery(const struct row_delivery *row, void *arg)
+{
+}
+
+static bool
+ignore_delivery_count(const struct row_delivery_count *count, void *arg)
+{
+	return true;
+}
+
+static bool
+ignore_attempt(const struct row_attempt *row, void *arg)
+{
+	return true;
+}
+
+static bool
+ignore_trigger(const struct row_trigger *row, void *arg)
+{
+	return true;
+}
+
+static bool
+ignore_schedule(const struct row_schedule *row, void *arg)
+{
+	return true;
+}
+
+static void
+ask_deliveries(struct rows *rows) ON_STORE
+{
+	struct store_db *db = &rows->db;
+	struct row_delivery delivery = delivery_of("acme", "a", 1);
+	struct row_attempt attempt = {.number = 1};
+	struct row_delivery_query query = {.org = "acme", .n = 10};
+	char known[ID_ULID_SIZE];
+	unsigned n;
+
+	delivery.idempotency_key = "key";
+	row_delivery_insert(db, &delivery, 0, known, NULL);
+	row_delivery_update(db, &delivery, NULL);
+	row_delivery_find(db, "acme", delivery.id, ignore_found_delivery, NULL, NULL);
+	row_delivery_next(db, "acme", "a", 0, "", 10, 10, ignore_delivery, NULL, NULL);
+	row_delivery_count(db, ignore_delivery_count, NULL, NULL);
+	for (unsigned i = 0; i < 4; i++) {
+		query.function = i % 2 ? "a" : NULL;
+		query.state = i / 2 ? ROW_DELIVERY_DEAD : -1;
+		row_delivery_list(db, &query, ignore_delivery, NULL, NULL);
+	}
+	row_delivery_purge(db, "acme", NULL, 10, &n, NULL);
+	row_delivery_purge(db, "acme", "a", 10, &n, NULL);
+	row_delivery_trim(db, 10, 10, 10, &n, NULL);
+	row_attempt_put(db, &attempt, NULL);
+	row_attempt_list(db, delivery.id, ignore_attempt, NULL, NULL);
+}
+
+static void
+ask_events(struct rows *rows) ON_STORE
+{
+	struct store_db *db = &rows->db;
+	struct row_trigger trigger = {.org = "acme", .name = "t", .function = "a"};
+	struct row_schedule schedule = {.org = "acme", .name = "s", .function = "a"};
+	unsigned n;
+
+	row_event_insert(db, "acme", "source", "1", 1, 0, NULL);
+	row_event_trim(db, 10, 10, &n, NULL);
+	row_trigger_insert(db, &trigger, NULL);
+	row_trigger_update(db, &trigger, NULL);
+	row_trigger_list(db, ignore_trigger, NULL, NULL);
+	row_trigger_delete(db, "acme", "t", NULL);
+	row_schedule_insert(db, &schedule, NULL);
+	row_schedule_update(db, &schedule, NULL);
+	row_schedule_list(db, ignore_schedule, NULL, NULL);
+	row_schedule_delete(db, "acme", "s", NULL);
+}
+
 static void
 ask_everything(struct rows *rows) ON_STORE
 {
@@ -103,6 +186,8 @@ ask_everything(struct rows *rows) ON_STORE
 	ask_small_nouns(rows);
 	add_call(rows, "acme", "a", 1);
 	ask_calls(rows);
+	ask_deliveries(rows);
+	ask_events(rows);
 	row_build_put(db, "key", "acme", HASH_A, 1, NULL);
 	row_build_find(db, "key", digest, NULL);
 	row_build_trim(db, 1, &n, NULL);
@@ -114,12 +199,14 @@ ask_everything(struct rows *rows) ON_STORE
 	store_sqlite_undo(db);
 }
 
-/* Small tables are read whole when the daemon starts: in the order of their key. */
+/* Small tables are read whole when the daemon starts, in the order of their key; and the index of
+ * what is queued, which holds nothing else. */
 static bool
 is_allowed_scan(const char *step)
 {
 	static const char *const allowed[] = {"SCAN org", "SCAN token", "SCAN function",
-		"SCAN version USING INDEX sqlite_autoindex_version_1", "SCAN CONSTANT ROW"};
+		"SCAN version USING INDEX sqlite_autoindex_version_1", "SCAN CONSTANT ROW",
+		"SCAN trigger", "SCAN schedule", "SCAN delivery USING INDEX delivery_queued"};
 
 	for (unsigned i = 0; i < sizeof(allowed) / sizeof(*allowed); i++)
 		if (!strcmp(step, allowed[i]))
@@ -174,7 +261,33 @@ no_statement_reads_a_big_table_whole_or_sorts(void **state)
 		n++;
 	}
 	assert_int_equal(n_faults, 0);
-	assert_int_equal(n, 35);
+	assert_int_equal(n, 60);
+}
+
+/* An index of what is queued in another order than it is asked for reads the whole queue for each
+ * hand-over. */
+static void
+what_is_queued_is_searched_by_its_due_time(void **state)
+{
+	OWN(rows) struct rows *rows = rows_open();
+	sqlite3_stmt *stmt, *plan = NULL;
+
+	row_delivery_next(&rows->db, "acme", "a", 0, "", 10, 10, ignore_delivery, NULL, NULL);
+	for (unsigned i = 0; i < STORE_STATEMENTS && !plan; i++) {
+		stmt = rows->db.statements[i].stmt;
+		if (stmt && strstr(sqlite3_sql(stmt), "ORDER BY due_ms, id")) {
+			OWN(mem) char *ask = mem_printf("EXPLAIN QUERY PLAN %s", sqlite3_sql(stmt));
+
+			assert_int_equal(sqlite3_prepare_v2(rows->db.sqlite, ask, -1, &plan, NULL),
+				SQLITE_OK);
+		}
+	}
+	assert_int_equal(sqlite3_step(plan), SQLITE_ROW);
+	assert_string_equal((const char *)sqlite3_column_text(plan, 3),
+		"SEARCH delivery USING INDEX delivery_queued"
+		" (org=? AND function=? AND (due_ms,id)>(?,?) AND due_ms<?)");
+	assert_int_equal(sqlite3_step(plan), SQLITE_DONE);
+	sqlite3_finalize(plan);
 }
 
 /* SQLite looks for the children of each row it deletes by a question of its own. */
@@ -200,7 +313,7 @@ every_foreign_key_has_an_index(void **state)
 		assert_string_equal(fault, "");
 	}
 	sqlite3_finalize(keys);
-	assert_int_equal(n, 7);
+	assert_int_equal(n, 12);
 }
 
 static void
@@ -215,5 +328,6 @@ a_scan_and_a_sort_are_recognised(void **state)
 	assert_string_equal(fault, "USE TEMP B-TREE FOR ORDER BY");
 }
 
-UNIT_TESTS(it(no_statement_reads_a_big_table_whole_or_sorts), it(every_foreign_key_has_an_index),
+UNIT_TESTS(it(no_statement_reads_a_big_table_whole_or_sorts),
+	it(what_is_queued_is_searched_by_its_due_time), it(every_foreign_key_has_an_index),
 	it(a_scan_and_a_sort_are_recognised))

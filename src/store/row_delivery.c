@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/row_stmt.h"
+#include "store/rows.h"
+
+#define ROW_DELIVERY_LIST_MAX 1000
+
+/* clang-format off: one field a line */
+#define COLUMNS                                                                                    \
+	"id, org, function, version, state, origin, source, frame, attempt, created_ms, due_ms,"   \
+	" expires_ms, ended_ms, order_key, idempotency_key, callback_url, method, path, status,"   \
+	" code, message, headers"
+#define COLUMNS_WHOLE COLUMNS ", head, body, result"
+/* clang-format on */
+
+static const struct row_stmt_field fields[] = {
+	ROW_FIELD(CHARS, struct row_delivery, id),
+	ROW_FIELD(CHARS, struct row_delivery, org),
+	ROW_FIELD(CHARS, struct row_delivery, function),
+	ROW_FIELD(U32, struct row_delivery, version),
+	ROW_FIELD(U8, struct row_delivery, state),
+	ROW_FIELD(CHARS, struct row_delivery, origin),
+	ROW_FIELD(CHARS, struct row_delivery, source),
+	ROW_FIELD(U8, struct row_delivery, frame),
+	ROW_FIELD(U32, struct row_delivery, attempt),
+	ROW_FIELD(U64, struct row_delivery, created_ms),
+	ROW_FIELD(U64, struct row_delivery, due_ms),
+	ROW_FIELD(U64, struct row_delivery, expires_ms),
+	ROW_FIELD(U64, struct row_delivery, ended_ms),
+	ROW_FIELD(TEXT, struct row_delivery, order_key),
+	ROW_FIELD(TEXT, struct row_delivery, idempotency_key),
+	ROW_FIELD(TEXT, struct row_delivery, callback_url),
+	ROW_FIELD(TEXT, struct row_delivery, method),
+	ROW_FIELD(TEXT, struct row_delivery, path),
+	ROW_FIELD(U16, struct row_delivery, status),
+	ROW_FIELD(CHARS, struct row_delivery, code),
+	ROW_FIELD(TEXT, struct row_delivery, message),
+	ROW_FIELD(TEXT, struct row_delivery, headers),
+	ROW_FIELD(BYTES, struct row_delivery, head),
+	ROW_FIELD(BYTES, struct row_delivery, body),
+	ROW_FIELD(BYTES, struct row_delivery, result),
+};
+static const struct row_stmt_shape shape = ROW_SHAPE("delivery", fields);
+static const struct row_stmt_shape list_shape = {
+	"delivery", fields, sizeof(fields) / sizeof(*fields) - 3};
+
+/* ---- one ---- */
+
+struct row_delivery_known {
+	char id[ID_ULID_SIZE];
+};
+
+/* 1 with the id of the delivery that has the row's key, 0 if there is none. */
+static int
+row_delivery_known(struct store_db *db, const struct row_delivery *row, uint64_t since_ms,
+	char ret_known[static ID_ULID_SIZE], struct err *err)
+{
+	static const struct row_stmt_field known_fields[] = {
+		ROW_FIELD(CHARS, struct row_delivery_known, id)};
+	static const struct row_stmt_shape known_shape = ROW_SHAPE("delivery", known_fields);
+	static const char sql[] =
+		"SELECT id FROM delivery INDEXED BY delivery_by_key WHERE org = ?1"
+		" AND function = ?2 AND idempotency_key = ?3 AND idempotency_key <> ''"
+		" AND created_ms >= ?4 ORDER BY created_ms DESC LIMIT 1";
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	struct row_delivery_known known;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_text(&stmt, 1, row->org);
+	row_stmt_bind_text(&stmt, 2, row->function);
+	row_stmt_bind_text(&stmt, 3, row->idempotency_key);
+	row_stmt_bind_u64(&stmt, 4, since_ms);
+	rc = row_stmt_next(&stmt, &known_shape, &known, err);
+	if (rc > 0)
+		memcpy(ret_known, known.id, sizeof(known.id));
+	return rc;
+}
+
+int
+row_delivery_insert(struct store_db *db, const struct row_delivery *row, uint64_t known_since_ms,
+	char ret_known[static ID_ULID_SIZE], struct err *err)
+{
+	static const char sql[] =
+		"INSERT INTO delivery (" COLUMNS_WHOLE ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+		" ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,"
+		" ?25)";
+	bool has_key = row->idempotency_key && row->idempotency_key[0];
+	int rc = has_key ? row_delivery_known(db, row, known_since_ms, ret_known, err) : 0;
+
+	if (rc > 0)
+		return err_field(err, ERR_CONFLICT, "idempotency_key",
+			"the idempotency key was used for delivery %s", ret_known);
+	return rc < 0 ? rc : row_stmt_write(db, sql, &shape, row, err);
+}
+
+int
+row_delivery_update(struct store_db *db, const struct row_delivery *row, struct err *err)
+{
+	static const struct row_stmt_field outcome_fields[] = {
+		ROW_FIELD(CHARS, struct row_delivery, id),
+		ROW_FIELD(U8, struct row_delivery, state),
+		ROW_FIELD(U32, struct row_delivery, attempt),
+		ROW_FIELD(U64, struct row_delivery, due_ms),
+		ROW_FIELD(U64, struct row_delivery, ended_ms),
+		ROW_FIELD(U16, struct row_delivery, status),
+		ROW_FIELD(CHARS, struct row_delivery, code),
+		ROW_FIELD(TEXT, struct row_delivery, message),
+		ROW_FIELD(TEXT, struct row_delivery, headers),
+		ROW_FIELD(BYTES, struct row_delivery, result),
+	};
+	static const struct row_stmt_shape outcome = ROW_SHAPE("delivery", outcome_fields);
+	static const char sql[] =
+		"UPDATE delivery SET state = ?2, attempt = ?3, due_ms = ?4, ended_ms = ?5,"
+		" status = ?6, code = ?7, message = ?8, headers = ?9, result = ?10 WHERE id = ?1";
+
+	return row_stmt_write(db, sql, &outcome, row, err);
+}
+
+int
+row_delivery_find(struct store_db *db, const char *org, const char *id,
+	void (*found)(const struct row_delivery *row, void *arg), void *arg, struct err *err)
+{
+	static const char sql[] =
+		"SELECT " COLUMNS_WHOLE " FROM delivery WHERE id = ?2 AND org = ?1";
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	struct row_delivery row;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_text(&stmt, 1, org);
+	row_stmt_bind_text(&stmt, 2, id);
+	rc = row_stmt_next(&stmt, &shape, &row, err);
+	if (rc < 0)
+		return rc;
+	if (!rc)
+		return err_set(err, ERR_NOT_FOUND, "there is no such delivery");
+	found(&row, arg);
+	return 0;
+}
+
+/* ---- what is queued ---- */
+
+static int
+row_delivery_each(struct row_stmt *stmt, const struct row_stmt_shape *row_shape,
+	bool (*each)(const struct row_delivery *row, void *arg), void *arg, struct err *err)
+{
+	struct row_delivery row = {""};
+	int rc;
+
+	while ((rc = row_stmt_next(stmt, row_shape, &row, err)) > 0)
+		if (!each(&row, arg))
+			break;
+	return rc < 0 ? rc : 0;
+}
+
+int
+row_delivery_next(struct store_db *db, const char *org, const char *function, uint64_t after_due_ms,
+	const char *after_id, uint64_t due_ms, unsigned n,
+	bool (*each)(const struct row_delivery *row, void *arg), void *arg, struct err *err)
+{
+	static const char sql[] =
+		"SELECT " COLUMNS_WHOLE " FROM delivery INDEXED BY delivery_queued WHERE org = ?1"
+		" AND function = ?2 AND state = 0 AND (due_ms, id) > (?3, ?4) AND due_ms <= ?5"
+		" ORDER BY due_ms, id LIMIT ?6";
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_text(&stmt, 1, org);
+	row_stmt_bind_text(&stmt, 2, function);
+	row_stmt_bind_u64(&stmt, 3, after_due_ms);
+	row_stmt_bind_text(&stmt, 4, after_id);
+	row_stmt_bind_u64(&stmt, 5, due_ms);
+	row_stmt_bind_u64(&stmt, 6, n);
+	return row_delivery_each(&stmt, &shape, each, arg, err);
+}
+
+int
+row_delivery_count(struct store_db *db,
+	bool (*each)(const struct row_delivery_count *count, void *arg), void *arg, struct err *err)
+{
+	static const struct row_stmt_field count_fields[] = {
+		ROW_FIELD(CHARS, struct row_delivery_count, org),
+		ROW_FIELD(CHARS, struct row_delivery_count, function),
+		ROW_FIELD(U64, struct row_delivery_count, n),
+		ROW_FIELD(U64, struct row_delivery_count, n_bytes),
+		ROW_FIELD(U64, struct row_delivery_count, oldest_ms),
+		ROW_FIELD(U64, struct row_delivery_count, first_due_ms),
+	};
+	static const struct row_stmt_shape count_shape = ROW_SHAPE("delivery", count_fields);
+	static const char sql[] =
+		"SELECT org, function, count(*), sum(length(head) + length(body)),"
+		" min(created_ms), min(due_ms) FROM delivery INDEXED BY delivery_queued"
+		" WHERE state = 0 GROUP BY org, function ORDER BY org, function";
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	struct row_delivery_count count;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = row_stmt_next(&stmt, &count_shape, &count, err)) > 0)
+		if (!each(&count, arg))
+			break;
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- lists ---- */
+
+/* Those of one state, newest first, stand together in an index; all of them are four such rows
+ * merged. */
+#define OF_STATE(index, where, state)                                                              \
+	"SELECT " COLUMNS " FROM delivery INDEXED BY " index " WHERE org = ?1" where               \
+	" AND state = " state " AND id < ?3"
+#define NEWEST_FIRST             " ORDER BY id DESC LIMIT ?5"
+#define LIST_STATE(index, where) OF_STATE(index, where, "?4") NEWEST_FIRST
+#define LIST_ALL(index, where)                                                                     \
+	OF_STATE(index, where, "0")                                                                \
+	" UNION ALL " OF_STATE(index, where, "1") " UNION ALL " OF_STATE(                          \
+		index, where, "2") " UNION ALL " OF_STATE(index, where, "3") NEWEST_FIRST
+#define OF_FUNCTION " AND function = ?2"
+
+int
+row_delivery_list(struct store_db *db, const struct row_delivery_query *query,
+	bool (*each)(const struct row_delivery *row, void *arg), void *arg, struct err *err)
+{
+	static const char *const sql[2][2] = {
+		{LIST_ALL("delivery_by_org", ""), LIST_STATE("delivery_by_org", "")},
+		{LIST_ALL("delivery_by_function", OF_FUNCTION),
+			LIST_STATE("delivery_by_function", OF_FUNCTION)},
+	};
+	unsigned n = query->n < ROW_DELIVERY_LIST_MAX ? query->n : ROW_DELIVERY_LIST_MAX;
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	int rc = row_stmt_init(&stmt, db, sql[!!query->function][query->state >= 0], err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_text(&stmt, 1, query->org);
+	if (query->function)
+		row_stmt_bind_text(&stmt, 2, query->function);
+	/* Ids are of 0-9 and A-Z: all are below "~". */
+	row_stmt_bind_text(&stmt, 3, query->before ? query->before : "~");
+	if (query->state >= 0)
+		row_stmt_bind_u64(&stmt, 4, query->state);
+	row_stmt_bind_u64(&stmt, 5, n);
+	return row_delivery_each(&stmt, &list_shape, each, arg, err);
+}
+
+/* ---- what goes ---- */
+
+#define PURGE(index, where)                                                                        \
+	"DELETE FROM delivery WHERE rowid IN (SELECT rowid FROM delivery INDEXED BY " index        \
+	" WHERE org = ?1" where " AND state = 2 ORDER BY id LIMIT ?3)"
+
+int
+row_delivery_purge(struct store_db *db, const char *org, const char *function, unsigned n,
+	unsigned *ret_removed, struct err *err)
+{
+	static const char *const sql[2] = {
+		PURGE("delivery_by_org", ""), PURGE("delivery_by_function", OF_FUNCTION)};
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	int rc = row_stmt_init(&stmt, db, sql[!!function], err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_text(&stmt, 1, org);
+	if (function)
+		row_stmt_bind_text(&stmt, 2, function);
+	row_stmt_bind_u64(&stmt, 3, n);
+	rc = row_stmt_change(&stmt, err);
+	if (rc < 0)
+		return rc;
+	*ret_removed = rc;
+	return 0;
+}
+
+static int
+row_delivery_trim_state(struct store_db *db, enum row_delivery_state state, uint64_t before_ms,
+	unsigned n, struct err *err)
+{
+	static const char sql[] =
+		"DELETE FROM delivery WHERE rowid IN (SELECT rowid FROM delivery INDEXED BY"
+		" delivery_ended WHERE state = ?1 AND state > 0 AND ended_ms < ?2"
+		" ORDER BY ended_ms LIMIT ?3)";
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_u64(&stmt, 1, state);
+	row_stmt_bind_u64(&stmt, 2, before_ms);
+	row_stmt_bind_u64(&stmt, 3, n);
+	return row_stmt_change(&stmt, err);
+}
+
+int
+row_delivery_trim(struct store_db *db, uint64_t done_before_ms, uint64_t dead_before_ms, unsigned n,
+	unsigned *ret_removed, struct err *err)
+{
+	static const enum row_delivery_state states[] = {
+		ROW_DELIVERY_DONE, ROW_DELIVERY_CANCELLED, ROW_DELIVERY_DEAD};
+	unsigned n_removed = 0;
+
+	for (unsigned i = 0; i < 3 && n_removed < n; i++) {
+		bool is_dead = states[i] == ROW_DELIVERY_DEAD;
+		int rc = row_delivery_trim_state(db, states[i],
+			is_dead ? dead_before_ms : done_before_ms, n - n_removed, err);
+
+		if (rc < 0)
+			return rc;
+		n_removed += rc;
+	}
+	*ret_removed = n_removed;
+	return 0;
+}

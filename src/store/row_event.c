@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/row_stmt.h"
+#include "store/rows.h"
+
+int
+row_event_insert(struct store_db *db, const char *org, const char *source, const char *id,
+	uint64_t when_ms, uint64_t since_ms, struct err *err)
+{
+	static const char sql[] =
+		"INSERT INTO event (org, source, id, accepted_ms) VALUES (?1, ?2, ?3, ?4)"
+		" ON CONFLICT DO UPDATE SET accepted_ms = ?4 WHERE accepted_ms < ?5";
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_text(&stmt, 1, org);
+	row_stmt_bind_text(&stmt, 2, source);
+	row_stmt_bind_text(&stmt, 3, id);
+	row_stmt_bind_u64(&stmt, 4, when_ms);
+	row_stmt_bind_u64(&stmt, 5, since_ms);
+	rc = row_stmt_change(&stmt, err);
+	if (!rc)
+		return err_set(err, ERR_CONFLICT, "this event was accepted before");
+	return rc < 0 ? rc : 0;
+}
+
+int
+row_event_trim(
+	struct store_db *db, uint64_t before_ms, unsigned n, unsigned *ret_removed, struct err *err)
+{
+	static const char sql[] =
+		"DELETE FROM event WHERE (org, source, id) IN (SELECT org, source, id FROM event"
+		" INDEXED BY event_by_time WHERE accepted_ms < ?1 ORDER BY accepted_ms LIMIT ?2)";
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_u64(&stmt, 1, before_ms);
+	row_stmt_bind_u64(&stmt, 2, n);
+	rc = row_stmt_change(&stmt, err);
+	if (rc < 0)
+		return rc;
+	*ret_removed = rc;
+	return 0;
+}
