@@ -12,7 +12,7 @@ packages=(
 	libarchive-dev libcurl4-openssl-dev libjansson-dev libnghttp2-dev libseccomp-dev
 	libsqlite3-dev libssl-dev libuv1-dev
 	# to run: the builds of Python functions call pip
-	ca-certificates curl python3 python3-pip
+	ca-certificates curl python3 python3-pip tzdata
 )
 test_packages=(
 	busybox-static clang clang-format cpio libclang-rt-14-dev libcmocka-dev nghttp2-client node-llhttp

@@ -25,6 +25,8 @@ const char *zone_name(const struct zone *zone);
 
 /* Seconds east of Greenwich at that moment. */
 int32_t zone_offset(const struct zone *zone, int64_t unix_s);
+/* The first moment after unix_s at which the offset changes, INT64_MAX if there is none. */
+int64_t zone_next_change(const struct zone *zone, int64_t unix_s);
 /* The moments with this local time (seconds as if it were UTC): none in a gap, two where the clock
  * was put back; *ret_first <= *ret_second. Gives how many; in a gap both are its end. */
 int zone_moments(const struct zone *zone, int64_t local_s, int64_t *ret_first, int64_t *ret_second);
