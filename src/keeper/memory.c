@@ -158,28 +158,78 @@ memory_kept(const struct memory_region *region, uint64_t at, size_t n, struct ke
 
 /* ---- regions ---- */
 
+/* What the tracker has found of a region, piece by piece from the one at *at. */
+static bool
+memory_next_piece(const struct memory_region *region, size_t *at, struct tracker_range *ret)
+{
+	if (*at == tracker_n_found || tracker_found[*at].start >= region->end)
+		return false;
+	*ret = tracker_found[(*at)++];
+	ret->start = ret->start > region->start ? ret->start : region->start;
+	ret->end = ret->end < region->end ? ret->end : region->end;
+	return true;
+}
+
+static bool
+memory_is_bare(const struct memory_region *region, size_t at)
+{
+	struct tracker_range piece;
+
+	if ((region->protection & PROT_WRITE) ||
+		(!region->is_file && region->protection != PROT_NONE))
+		return false;
+	while (memory_next_piece(region, &at, &piece)) {
+		if (!(piece.is & (TRACKER_FILE | TRACKER_ZERO)))
+			return false;
+	}
+	return true;
+}
+
+/* The first piece that was found of it is the one at `at`. */
 static int
-memory_learn_region(
-	struct subject *subject, struct memory_region *region, struct keeper_reply *reply)
+memory_learn_region(struct subject *subject, struct memory_region *region, size_t at,
+	struct keeper_reply *reply)
 {
 	size_t n = (region->end - region->start) / MEMORY_PAGE;
 	uint64_t leave = TRACKER_ZERO | (region->is_file ? TRACKER_FILE : 0);
+	struct tracker_range piece;
 
+	region->is_bare = memory_is_bare(region, at);
+	if (region->is_bare)
+		return 0;
 	region->first = memory.n_store;
 	region->before = mem_new((n + 1) * sizeof(*region->before));
 	region->hits = mem_new(n);
 	reply->figures.n_tracked_kib += (uint32_t)(n * MEMORY_PAGE / 1024);
-	tracker_forget();
-	if (memory.tracker->watch(region->start, region->end, reply) < 0 ||
-		memory.tracker->ask(region->start, region->end, TRACKER_THERE, reply) < 0)
-		return -1;
-	for (size_t i = 0; i < tracker_n_found; i++) {
-		if ((tracker_found[i].is & leave) == 0 &&
-			memory_keep_range(subject, region, &tracker_found[i], reply) < 0)
+	while (memory_next_piece(region, &at, &piece)) {
+		if ((piece.is & leave) == 0 &&
+			memory_keep_range(subject, region, &piece, reply) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < n; i++)
 		region->before[i + 1] += region->before[i];
+	return 0;
+}
+
+static int
+memory_learn_regions(struct subject *subject, struct keeper_reply *reply)
+{
+	size_t at = 0;
+
+	tracker_forget();
+	for (size_t i = 0; i < memory.n_spans; i++) {
+		if (memory.tracker->ask(
+			    memory.spans[i].start, memory.spans[i].end, TRACKER_THERE, reply) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < memory.n_regions; i++) {
+		struct memory_region *region = &memory.regions[i];
+
+		while (at < tracker_n_found && tracker_found[at].end <= region->start)
+			at++;
+		if (memory_learn_region(subject, region, at, reply) < 0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -207,34 +257,6 @@ memory_add_region(const struct maps_range *range, bool is_next)
 	memory_add_span(range->start, range->end, is_next);
 }
 
-/* 1 if it is, 0 if not, -1 with a verdict. */
-static int
-memory_is_bare(const struct maps_range *range, struct keeper_reply *reply)
-{
-	if ((range->protection & PROT_WRITE) ||
-		(range->kind != MAPS_FILE && range->protection != PROT_NONE))
-		return 0;
-	tracker_forget();
-	if (memory.tracker->ask(range->start, range->end, TRACKER_THERE, reply) < 0)
-		return -1;
-	for (size_t i = 0; i < tracker_n_found; i++) {
-		if (!(tracker_found[i].is & (TRACKER_FILE | TRACKER_ZERO)))
-			return 0;
-	}
-	return 1;
-}
-
-static void
-memory_add_bare(const struct maps_range *range)
-{
-	struct tracker_range *last = memory.bare + memory.n_bare - 1;
-
-	if (memory.n_bare > 0 && last->end == range->start)
-		last->end = range->end;
-	else
-		memory.bare[memory.n_bare++] = (struct tracker_range){range->start, range->end, 0};
-}
-
 static int
 memory_add_regions(const struct layout *layout, struct keeper_reply *reply)
 {
@@ -242,19 +264,15 @@ memory_add_regions(const struct layout *layout, struct keeper_reply *reply)
 
 	memory.regions = mem_new(layout->n_ranges * sizeof(*memory.regions));
 	memory.spans = mem_new(layout->n_ranges * sizeof(*memory.spans));
-	memory.bare = mem_new(layout->n_ranges * sizeof(*memory.bare));
 	for (size_t i = 0; i < layout->n_ranges; i++) {
 		const struct maps_range *range = &layout->ranges[i];
 		bool is_tracked = layout_is_tracked(range);
-		int is_bare = is_tracked ? memory_is_bare(range, reply) : 0;
 
-		if (is_bare < 0)
+		if (is_tracked && memory.tracker->watch(range->start, range->end, reply) < 0)
 			return -1;
-		if (is_bare)
-			memory_add_bare(range);
-		else if (is_tracked)
+		if (is_tracked)
 			memory_add_region(range, is_next);
-		is_next = is_tracked && !is_bare;
+		is_next = is_tracked;
 	}
 	return 0;
 }
@@ -310,10 +328,8 @@ memory_learn(const struct tracker *tracker, const struct layout *layout, struct 
 	memory.tracker = tracker;
 	if (memory_add_regions(layout, reply) < 0 || memory_learn_code(subject, layout, reply) < 0)
 		return -1;
-	for (size_t i = 0; i < memory.n_regions; i++) {
-		if (memory_learn_region(subject, &memory.regions[i], reply) < 0)
-			return -1;
-	}
+	if (memory_learn_regions(subject, reply) < 0)
+		return -1;
 	if (mould_pid())
 		memory.is_here = mem_new(memory.n_store + 1);
 	else

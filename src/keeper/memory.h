@@ -9,8 +9,8 @@
  * back, others are emptied or dropped.
  *
  * What cannot be written as it is mapped, and has no page of the program's own (code and constants
- * of files, reserved addresses), is not watched: marks of protection would cost page tables for all
- * of it. Pages of the program's own that are there after a call are dropped.
+ * of files, reserved addresses), is bare. It is watched as well, so that nobody has to look at each
+ * of its pages: what is new there since it was clean is either of the file still, or dropped.
  *
  * A page that was written in several calls becomes hot: it is not protected any more, so that the
  * answer does not wait for its fault, and is written back each time.

@@ -16,6 +16,8 @@ struct memory_region {
 	uint64_t start, end;
 	int protection;
 	bool is_file; /* what is not kept is the file's */
+	bool is_bare; /* it cannot be written as it is mapped, and none of its pages is the
+			 program's own: none is kept, and what follows is not there */
 	size_t first;
 	uint32_t *before; /* owned: kept pages before each page, and before the end */
 	uint8_t *hits;    /* owned: in how many calls each page was written, up to 255 */
@@ -27,9 +29,6 @@ struct memory {
 	size_t n_regions;
 	struct tracker_range *spans; /* owned: what the tracker is asked about */
 	size_t n_spans;
-	struct tracker_range *bare; /* owned: mappings that are not watched, for none of their pages
-				       is the program's own */
-	size_t n_bare;
 	uint8_t *store;         /* owned */
 	size_t n_store, n_room; /* pages */
 	uint8_t *is_here; /* owned: which pages of the store have been read from the mould; NULL

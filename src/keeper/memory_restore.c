@@ -16,6 +16,7 @@
 #define RESTORE_MARK_MAX   512  /* dropped pages in a row that are marked as clean */
 #define RESTORE_COPIES     512
 #define RESTORE_GAP_MAX    16 /* clean pages between two ranges that are protected at once */
+#define RESTORE_BLOCK      (2u << 20) /* what a page of marks covers */
 #define RESTORE_DROPS_MAX  (SUBJECT_BATCH_MAX - 1)
 
 static const uint8_t restore_zeroes[RESTORE_EMPTY_MAX * MEMORY_PAGE];
@@ -97,8 +98,12 @@ memory_add_clean(uint64_t start, uint64_t end)
 {
 	struct tracker_range *last = restore.clean + restore.n_clean - 1;
 
-	if (restore.n_clean > 0 && !restore.is_apart &&
-		start - last->end <= RESTORE_GAP_MAX * MEMORY_PAGE && start >= last->end) {
+	if (restore.n_clean > 0 && start >= last->start && start < last->end) {
+		last->end = end > last->end ? end : last->end;
+		return;
+	}
+	if (restore.n_clean > 0 && !restore.is_apart && start >= last->end &&
+		start - last->end <= RESTORE_GAP_MAX * MEMORY_PAGE) {
 		last->end = end;
 		return;
 	}
@@ -142,8 +147,9 @@ memory_drop(struct memory_region *region, uint64_t start, uint64_t end)
 		return verdict(restore.reply, KEEPER_CAUSE_LAYOUT, "too many pages to drop");
 	restore.n_drops++;
 	subject_add_call(restore.subject, SYS_madvise, start, end - start, MADV_DONTNEED);
-	memset(region->hits + (start - region->start) / MEMORY_PAGE, 0,
-		(end - start) / MEMORY_PAGE);
+	if (!region->is_bare)
+		memset(region->hits + (start - region->start) / MEMORY_PAGE, 0,
+			(end - start) / MEMORY_PAGE);
 	restore.reply->figures.n_dropped_kib += (uint32_t)((end - start) / 1024);
 	if (end - start <= RESTORE_MARK_MAX * MEMORY_PAGE)
 		memory_add_clean(start, end);
@@ -237,11 +243,44 @@ memory_restore_gone(struct memory_region *region, uint64_t at, uint64_t end)
 	return 0;
 }
 
+/* Pages that were not there in a block of which others are come one by one, so all of it is marked
+ * with the first. */
+static void
+memory_quieten(const struct memory_region *region, uint64_t start, uint64_t end)
+{
+	start = start / RESTORE_BLOCK * RESTORE_BLOCK;
+	end = (end + RESTORE_BLOCK - 1) / RESTORE_BLOCK * RESTORE_BLOCK;
+	memory_add_clean(start > region->start ? start : region->start,
+		end < region->end ? end : region->end);
+}
+
+/* Somebody gave it a right for a while, or only read where nobody had been. */
+static int
+memory_restore_bare(struct memory_region *region, uint64_t start, uint64_t end)
+{
+	size_t from = tracker_n_found;
+
+	if (memory.tracker->ask(start, end, TRACKER_THERE, restore.reply) != 0)
+		return verdict(restore.reply, KEEPER_CAUSE_LAYOUT, "a mapping is not watched");
+	for (size_t i = from; i < tracker_n_found; i++) {
+		struct tracker_range range = tracker_found[i];
+
+		if (range.is & (TRACKER_FILE | TRACKER_ZERO))
+			memory_quieten(region, range.start, range.end);
+		else if (memory_drop(region, range.start, range.end) < 0)
+			return -1;
+	}
+	tracker_n_found = from;
+	return 0;
+}
+
 static int
 memory_restore_in(struct memory_region *region, const struct tracker_range *range, uint64_t end)
 {
 	uint64_t start = range->start > region->start ? range->start : region->start;
 
+	if (region->is_bare)
+		return range->is & TRACKER_GONE ? 0 : memory_restore_bare(region, start, end);
 	if (range->is & TRACKER_GONE)
 		return memory_restore_gone(region, start, end);
 	return memory_restore_written(region, start, end);
@@ -279,32 +318,6 @@ memory_restore_found(void)
 		}
 	}
 	return memory_flush();
-}
-
-/* Somebody gave them a right for a while. */
-static int
-memory_drop_bare(void)
-{
-	tracker_forget();
-	for (size_t i = 0; i < memory.n_bare; i++) {
-		if (memory.tracker->ask(memory.bare[i].start, memory.bare[i].end, TRACKER_THERE,
-			    restore.reply) != 0)
-			return verdict(restore.reply, KEEPER_CAUSE_LAYOUT,
-				"a mapping cannot be looked at");
-	}
-	for (size_t i = 0; i < tracker_n_found; i++) {
-		uint64_t size = tracker_found[i].end - tracker_found[i].start;
-
-		if (tracker_found[i].is & (TRACKER_FILE | TRACKER_ZERO))
-			continue;
-		if (restore.n_drops++ == RESTORE_DROPS_MAX)
-			return verdict(
-				restore.reply, KEEPER_CAUSE_LAYOUT, "too many pages to drop");
-		subject_add_call(
-			restore.subject, SYS_madvise, tracker_found[i].start, size, MADV_DONTNEED);
-		restore.reply->figures.n_dropped_kib += (uint32_t)(size / 1024);
-	}
-	return 0;
 }
 
 static int
@@ -368,7 +381,8 @@ memory_learn_hot_anew(void)
 	for (size_t i = 0; i < memory.n_regions; i++) {
 		struct memory_region *region = &memory.regions[i];
 
-		memset(region->hits, 0, (region->end - region->start) / MEMORY_PAGE);
+		if (!region->is_bare)
+			memset(region->hits, 0, (region->end - region->start) / MEMORY_PAGE);
 	}
 }
 
@@ -394,7 +408,7 @@ memory_restore(struct subject *subject, struct keeper_reply *reply)
 	restore.n_copies = restore.n_clean = restore.n_drops = 0;
 	restore.is_apart = false;
 	memory_learn_hot_anew();
-	if (memory_restore_found() < 0 || memory_drop_bare() < 0 || memory_run_drops() < 0 ||
+	if (memory_restore_found() < 0 || memory_run_drops() < 0 ||
 		memory_restore_code(subject, reply) < 0)
 		return -1;
 	return memory.tracker->clean(restore.clean, restore.n_clean, reply);

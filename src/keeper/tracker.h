@@ -48,7 +48,8 @@ struct tracker {
 	/* Appends ranges of [start, end), sorted: 0, TRACKER_LOST, -1. */
 	int (*ask)(uint64_t start, uint64_t end, enum tracker_question question,
 		struct keeper_reply *reply);
-	/* From now on what they hold, or that they hold nothing, is clean. */
+	/* From now on what they hold, or that they hold nothing, is clean. For all spans ask() has
+	 * just found what is THERE in them. */
 	int (*clean_all)(const struct tracker_range *spans, size_t n, struct keeper_reply *reply);
 	int (*clean)(const struct tracker_range *ranges, size_t n, struct keeper_reply *reply);
 };

@@ -148,24 +148,29 @@ pagemap_clean(const struct tracker_range *ranges, size_t n, struct keeper_reply 
 	return 0;
 }
 
+static uint64_t
+pagemap_border(uint64_t at, uint64_t least, uint64_t most)
+{
+	return at < least ? least : at > most ? most : at;
+}
+
 /* Pages that are not there get their mark too, but only near others: marks need memory. */
 static int
-pagemap_clean_span(const struct tracker_range *span, struct keeper_reply *reply)
+pagemap_clean_all(const struct tracker_range *spans, size_t n_spans, struct keeper_reply *reply)
 {
-	struct tracker_range *blocks = NULL;
+	struct tracker_range *blocks = tracker_found;
+	const struct tracker_range *span = spans;
 	size_t n = 0;
 	int rc;
 
-	tracker_forget();
-	if (pagemap_ask(span->start, span->end, TRACKER_THERE, reply) != 0)
-		return verdict(reply, KEEPER_CAUSE_LAYOUT, "a mapping is not watched");
-	blocks = tracker_found;
 	for (size_t i = 0; i < tracker_n_found; i++) {
 		uint64_t start = blocks[i].start / PAGEMAP_BLOCK * PAGEMAP_BLOCK;
 		uint64_t end = (blocks[i].end + PAGEMAP_BLOCK - 1) / PAGEMAP_BLOCK * PAGEMAP_BLOCK;
 
-		start = start > span->start ? start : span->start;
-		end = end < span->end ? end : span->end;
+		while (span + 1 < spans + n_spans && span->end <= blocks[i].start)
+			span++;
+		start = pagemap_border(start, span->start, span->end);
+		end = pagemap_border(end, span->start, span->end);
 		if (n > 0 && start <= blocks[n - 1].end)
 			blocks[n - 1].end = end;
 		else
@@ -174,16 +179,6 @@ pagemap_clean_span(const struct tracker_range *span, struct keeper_reply *reply)
 	rc = pagemap_clean(blocks, n, reply);
 	tracker_forget();
 	return rc;
-}
-
-static int
-pagemap_clean_all(const struct tracker_range *spans, size_t n, struct keeper_reply *reply)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (pagemap_clean_span(&spans[i], reply) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 const struct tracker tracker_pagemap = {
