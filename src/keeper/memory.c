@@ -14,6 +14,7 @@
 
 #define MEMORY_STORE_MAX (1u << 20) /* pages: 4 GiB */
 #define MEMORY_AT_ONCE   256        /* pages */
+#define MEMORY_GAP_MAX   16         /* pages between two that are asked about in one go */
 
 struct memory memory;
 
@@ -108,10 +109,29 @@ memory_keep(struct subject *subject, struct memory_region *region, uint64_t at, 
 	return 0;
 }
 
+static void
+memory_add_over_file(const struct tracker_range *range)
+{
+	struct tracker_range *last = memory.over_files + memory.n_over_files - 1;
+
+	if (memory.n_over_files > 0 && range->start - last->end <= MEMORY_GAP_MAX * MEMORY_PAGE) {
+		last->end = range->end;
+		return;
+	}
+	if (memory.n_over_files == memory.n_over_files_room) {
+		memory.n_over_files_room = memory.n_over_files_room * 2 + 64;
+		memory.over_files = mem_grow(
+			memory.over_files, memory.n_over_files_room * sizeof(*memory.over_files));
+	}
+	memory.over_files[memory.n_over_files++] = *range;
+}
+
 static int
 memory_keep_range(struct subject *subject, struct memory_region *region,
 	const struct tracker_range *range, struct keeper_reply *reply)
 {
+	if (region->is_file)
+		memory_add_over_file(range);
 	if (mould_pid())
 		return memory_promise(
 			region, range->start, (range->end - range->start) / MEMORY_PAGE, reply);

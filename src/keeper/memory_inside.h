@@ -29,6 +29,8 @@ struct memory {
 	size_t n_regions;
 	struct tracker_range *spans; /* owned: what the tracker is asked about */
 	size_t n_spans;
+	struct tracker_range *over_files; /* owned: where pages are kept that stand over a file's */
+	size_t n_over_files, n_over_files_room;
 	uint8_t *store;         /* owned */
 	size_t n_store, n_room; /* pages */
 	uint8_t *is_here; /* owned: which pages of the store have been read from the mould; NULL

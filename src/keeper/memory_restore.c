@@ -286,6 +286,50 @@ memory_restore_in(struct memory_region *region, const struct tracker_range *rang
 	return memory_restore_written(region, start, end);
 }
 
+/* Kept pages of [start, end), whatever became of them. */
+static int
+memory_restore_kept(struct memory_region *region, uint64_t start, uint64_t end)
+{
+	for (uint64_t at = start, to; at < end; at = to) {
+		to = memory_end_of_run(region, at, end);
+		if (!memory_is_kept(region, at))
+			continue;
+		if (memory_copy_kept(region, at, to) < 0)
+			return -1;
+		memory_add_clean(at, to);
+	}
+	return 0;
+}
+
+/* Pages that a call gave back, so that the file's stand there again. */
+static int
+memory_restore_over_files(void)
+{
+	struct memory_region *region = memory.regions, *end = region + memory.n_regions;
+
+	tracker_forget();
+	for (size_t i = 0; i < memory.n_over_files; i++) {
+		if (memory.tracker->ask(memory.over_files[i].start, memory.over_files[i].end,
+			    TRACKER_NOT_OWN, restore.reply) != 0)
+			return verdict(
+				restore.reply, KEEPER_CAUSE_LAYOUT, "a mapping is not watched");
+	}
+	for (size_t i = 0; i < tracker_n_found; i++) {
+		struct tracker_range range = tracker_found[i];
+
+		while (region < end && region->end <= range.start)
+			region++;
+		for (struct memory_region *in = region; in < end && in->start < range.end; in++) {
+			if (!in->is_bare &&
+				memory_restore_kept(in,
+					range.start > in->start ? range.start : in->start,
+					range.end < in->end ? range.end : in->end) < 0)
+				return -1;
+		}
+	}
+	return memory_flush();
+}
+
 /* What lies between two that do not touch may be a mapping that cannot be protected. */
 static struct memory_region *
 memory_next_region(struct memory_region *region, const struct memory_region *end)
@@ -408,8 +452,8 @@ memory_restore(struct subject *subject, struct keeper_reply *reply)
 	restore.n_copies = restore.n_clean = restore.n_drops = 0;
 	restore.is_apart = false;
 	memory_learn_hot_anew();
-	if (memory_restore_found() < 0 || memory_run_drops() < 0 ||
-		memory_restore_code(subject, reply) < 0)
+	if (memory_restore_found() < 0 || memory_restore_over_files() < 0 ||
+		memory_run_drops() < 0 || memory_restore_code(subject, reply) < 0)
 		return -1;
 	return memory.tracker->clean(restore.clean, restore.n_clean, reply);
 }

@@ -31,7 +31,9 @@ struct tracker_range {
 
 enum tracker_question {
 	TRACKER_THERE,   /* pages with contents, and of which kind */
-	TRACKER_CHANGED, /* pages that may have other contents than when they were clean, or none */
+	TRACKER_CHANGED, /* pages that may have other contents than when they were clean, or none;
+			    but one that has a file behind it and was given back may look clean */
+	TRACKER_NOT_OWN, /* pages of a file still, or again, and such as may not be there */
 };
 
 enum { TRACKER_LOST = 1 }; /* not an error: something there is not watched */

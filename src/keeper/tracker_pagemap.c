@@ -87,7 +87,8 @@ pagemap_scan(struct pagemap_scan *scan)
 
 /* For written pages alone, and nothing else about them, the kernel has a short way: a fifth of the
  * time. What has no mark of protection counts as written there, so pages that were given back do,
- * and large holes. */
+ * and large holes. But where a file is behind it the mark outlives the page, for the next that
+ * comes there; to the kernel such a mark is a page that was swapped out. */
 static int
 pagemap_ask(
 	uint64_t start, uint64_t end, enum tracker_question question, struct keeper_reply *reply)
@@ -102,6 +103,10 @@ pagemap_ask(
 		scan.flags = PAGEMAP_SCAN_CHECK;
 		scan.category_mask = TRACKER_WRITTEN;
 		scan.return_mask = TRACKER_WRITTEN;
+	} else if (question == TRACKER_NOT_OWN) {
+		scan.category_inverted = TRACKER_PRESENT;
+		scan.category_anyof_mask = TRACKER_PRESENT | TRACKER_FILE;
+		scan.return_mask = TRACKER_FILE;
 	} else {
 		scan.category_anyof_mask = TRACKER_PRESENT | TRACKER_SWAPPED;
 		scan.return_mask = TRACKER_PRESENT | TRACKER_SWAPPED | TRACKER_FILE | TRACKER_ZERO;

@@ -87,6 +87,8 @@ softdirty_is_wanted(uint64_t is, enum tracker_question question)
 {
 	if (question == TRACKER_THERE)
 		return is & (TRACKER_PRESENT | TRACKER_SWAPPED);
+	if (question == TRACKER_NOT_OWN)
+		return (is & TRACKER_FILE) || !(is & TRACKER_PRESENT);
 	return is & (TRACKER_WRITTEN | TRACKER_GONE);
 }
 

@@ -199,6 +199,13 @@ deed_give_back(void)
 	madvise(kept + PAGE, 20 * PAGE, MADV_DONTNEED);
 }
 
+/* What the file has comes back, not what was written over it. */
+static void
+deed_give_back_file(void)
+{
+	madvise((char *)(uintptr_t)constant, PAGE, MADV_DONTNEED);
+}
+
 static void
 deed_move(void)
 {
@@ -420,6 +427,7 @@ do_deed(const char *name)
 		{"unmap_all", deed_unmap_all},
 		{"map_anew", deed_map_anew},
 		{"give_back", deed_give_back},
+		{"give_back_file", deed_give_back_file},
 		{"move", deed_move},
 		{"protect", deed_protect},
 		{"fill", deed_fill},

@@ -28,9 +28,9 @@ static void
 deeds_are_undone(enum keeper_mechanism mechanism, const char *how)
 {
 	static const char *const deeds[] = {"thread", "map", "map_many", "unmap", "unmap_all",
-		"map_anew", "give_back", "move", "protect", "fill", "constant", "constant_file",
-		"reserved", "fenced", "code", "brk", "brk_down", "allocate", "stack", "mask",
-		"name", "fork", "vfork"};
+		"map_anew", "give_back", "give_back_file", "move", "protect", "fill", "constant",
+		"constant_file", "reserved", "fenced", "code", "brk", "brk_down", "allocate",
+		"stack", "mask", "name", "fork", "vfork"};
 	char first[KIT_ANSWER_MAX], now[KIT_ANSWER_MAX];
 
 	start_subject(how);
