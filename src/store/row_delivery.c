@@ -178,8 +178,8 @@ row_delivery_next(struct store_db *db, const char *org, const char *function, ui
 	return row_delivery_each(&stmt, &shape, each, arg, err);
 }
 
-int
-row_delivery_count(struct store_db *db,
+static int
+row_delivery_count_by(struct store_db *db, const char *sql,
 	bool (*each)(const struct row_delivery_count *count, void *arg), void *arg, struct err *err)
 {
 	static const struct row_stmt_field count_fields[] = {
@@ -191,10 +191,6 @@ row_delivery_count(struct store_db *db,
 		ROW_FIELD(U64, struct row_delivery_count, first_due_ms),
 	};
 	static const struct row_stmt_shape count_shape = ROW_SHAPE("delivery", count_fields);
-	static const char sql[] =
-		"SELECT org, function, count(*), sum(length(head) + length(body)),"
-		" min(created_ms), min(due_ms) FROM delivery INDEXED BY delivery_queued"
-		" WHERE state = 0 GROUP BY org, function ORDER BY org, function";
 	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
 	struct row_delivery_count count;
 	int rc = row_stmt_init(&stmt, db, sql, err);
@@ -205,6 +201,29 @@ row_delivery_count(struct store_db *db,
 		if (!each(&count, arg))
 			break;
 	return rc < 0 ? rc : 0;
+}
+
+int
+row_delivery_count(struct store_db *db,
+	bool (*each)(const struct row_delivery_count *count, void *arg), void *arg, struct err *err)
+{
+	static const char sql[] =
+		"SELECT org, function, count(*), sum(length(head) + length(body)),"
+		" min(created_ms), min(due_ms) FROM delivery INDEXED BY delivery_queued"
+		" WHERE state = 0 GROUP BY org, function ORDER BY org, function";
+
+	return row_delivery_count_by(db, sql, each, arg, err);
+}
+
+int
+row_delivery_count_dead(struct store_db *db,
+	bool (*each)(const struct row_delivery_count *count, void *arg), void *arg, struct err *err)
+{
+	static const char sql[] = "SELECT org, function, count(*), 0, 0, 0 FROM delivery INDEXED BY"
+				  " delivery_dead WHERE state = 2 GROUP BY org, function"
+				  " ORDER BY org, function";
+
+	return row_delivery_count_by(db, sql, each, arg, err);
 }
 
 /* ---- lists ---- */
@@ -282,8 +301,8 @@ row_delivery_trim_state(struct store_db *db, enum row_delivery_state state, uint
 {
 	static const char sql[] =
 		"DELETE FROM delivery WHERE rowid IN (SELECT rowid FROM delivery INDEXED BY"
-		" delivery_ended WHERE state = ?1 AND state > 0 AND ended_ms < ?2"
-		" ORDER BY ended_ms LIMIT ?3)";
+		" delivery_ended WHERE state = ?1 AND state > 0 AND due_ms < ?2"
+		" ORDER BY due_ms LIMIT ?3)";
 	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
 	int rc = row_stmt_init(&stmt, db, sql, err);
 
@@ -296,22 +315,29 @@ row_delivery_trim_state(struct store_db *db, enum row_delivery_state state, uint
 }
 
 int
-row_delivery_trim(struct store_db *db, uint64_t done_before_ms, uint64_t dead_before_ms, unsigned n,
-	unsigned *ret_removed, struct err *err)
+row_delivery_trim(
+	struct store_db *db, uint64_t before_ms, unsigned n, unsigned *ret_removed, struct err *err)
 {
 	static const enum row_delivery_state states[] = {
 		ROW_DELIVERY_DONE, ROW_DELIVERY_CANCELLED, ROW_DELIVERY_DEAD};
 	unsigned n_removed = 0;
 
 	for (unsigned i = 0; i < 3 && n_removed < n; i++) {
-		bool is_dead = states[i] == ROW_DELIVERY_DEAD;
-		int rc = row_delivery_trim_state(db, states[i],
-			is_dead ? dead_before_ms : done_before_ms, n - n_removed, err);
+		int rc = row_delivery_trim_state(db, states[i], before_ms, n - n_removed, err);
 
 		if (rc < 0)
 			return rc;
-		n_removed += rc;
+		n_removed += (unsigned)rc;
 	}
 	*ret_removed = n_removed;
 	return 0;
+}
+
+int
+row_delivery_delete(struct store_db *db, const char *org, const char *id, struct err *err)
+{
+	static const char sql[] = "DELETE FROM delivery WHERE id = ?2 AND org = ?1 AND state = 2";
+	const char *const keys[] = {org, id};
+
+	return row_stmt_delete(db, sql, "dead letter", keys, 2, err);
 }

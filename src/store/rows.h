@@ -105,7 +105,7 @@ struct row_call {
 	char id[ID_ULID_SIZE];
 	char org[64], function[64];
 	uint32_t version;
-	char trigger[8]; /* "http", "direct" */
+	char trigger[16]; /* "http", "direct", or a delivery's origin */
 	char method[16];
 	const char *path;    /* with the query cut off, at most 512 bytes */
 	uint16_t status;     /* HTTP status the caller got */
@@ -169,7 +169,8 @@ struct row_delivery {
 	char source[64];  /* name of the trigger or schedule; "" */
 	uint8_t frame;    /* enum frame_trigger: how the function gets it */
 	uint32_t attempt; /* attempts that were made */
-	uint64_t created_ms, due_ms, expires_ms, ended_ms;
+	uint64_t created_ms, expires_ms, ended_ms;
+	uint64_t due_ms;             /* of the next attempt; when it has ended: kept until then */
 	const char *order_key;       /* "" for none, at most 128 bytes */
 	const char *idempotency_key; /* "" for none, at most 128 bytes */
 	const char *callback_url;    /* "" for none, at most 2048 bytes */
@@ -219,9 +220,16 @@ int row_delivery_list(struct store_db *db, const struct row_delivery_query *quer
 /* Dead ones of a function (NULL: of the org); at most n. */
 int row_delivery_purge(struct store_db *db, const char *org, const char *function, unsigned n,
 	unsigned *ret_removed, struct err *err) ON_STORE;
-/* DONE and CANCELLED that ended before done_before_ms, DEAD before dead_before_ms; at most n. */
-int row_delivery_trim(struct store_db *db, uint64_t done_before_ms, uint64_t dead_before_ms,
-	unsigned n, unsigned *ret_removed, struct err *err) ON_STORE;
+/* One dead one; ERR_NOT_FOUND for any other. */
+int row_delivery_delete(
+	struct store_db *db, const char *org, const char *id, struct err *err) ON_STORE;
+/* Dead ones per function: `n` alone is counted. */
+int row_delivery_count_dead(struct store_db *db,
+	bool (*each)(const struct row_delivery_count *count, void *arg), void *arg,
+	struct err *err) ON_STORE;
+/* Ended ones that were kept until before_ms: due_ms, when they have ended; at most n. */
+int row_delivery_trim(struct store_db *db, uint64_t before_ms, unsigned n, unsigned *ret_removed,
+	struct err *err) ON_STORE;
 
 /* ---- attempt: each try of a delivery; goes with it ---- */
 struct row_attempt {

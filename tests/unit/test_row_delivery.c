@@ -25,14 +25,15 @@ add_at(struct rows *rows, const char *function, unsigned number, uint64_t due_ms
 	add_delivery(rows, &delivery);
 }
 
-/* It ended at its number + 100. */
+/* It is kept until its number + 100. */
 static void
 end(struct rows *rows, unsigned number, enum row_delivery_state how) ON_STORE
 {
 	struct row_delivery delivery = delivery_of("acme", "", number);
 
 	delivery.state = how;
-	delivery.ended_ms = number + 100;
+	delivery.ended_ms = number + 50;
+	delivery.due_ms = number + 100;
 	ok(rows, row_delivery_update(&rows->db, &delivery, &rows->err));
 }
 
@@ -223,11 +224,11 @@ an_update_writes_how_it_went_and_nothing_else(void **state)
 }
 
 static void
-a_delivery_is_refused_twice_and_without_its_function(void **state)
+a_delivery_is_refused_twice_and_without_its_org(void **state)
 {
 	OWN(rows) struct rows *rows = with_functions();
 	struct row_delivery delivery = delivery_of("acme", "a", 1);
-	struct row_delivery stray = delivery_of("acme", "none", 2);
+	struct row_delivery stray = delivery_of("none", "a", 2);
 	char known[ID_ULID_SIZE] = "";
 
 	add_delivery(rows, &delivery);
@@ -433,20 +434,53 @@ a_purge_takes_the_dead_alone(void **state)
 }
 
 static void
-a_trim_takes_what_ended_long_ago(void **state)
+a_trim_takes_what_was_kept_long_enough(void **state)
 {
 	OWN(rows) struct rows *rows = with_functions();
 	unsigned n = 99;
 
 	add_in_every_state(rows);
-	ok(rows, row_delivery_trim(&rows->db, 110, 105, 100, &n, &rows->err));
-	assert_int_equal(n, 5); /* 2 3, 6 7, 4 */
-	expect_list(rows, (struct row_delivery_query){.state = -1}, "16 15 14 13 12 11 10 9 8 5 1");
-	ok(rows, row_delivery_trim(&rows->db, 1000, 1000, 3, &n, &rows->err));
+	ok(rows, row_delivery_trim(&rows->db, 110, 100, &n, &rows->err));
+	assert_int_equal(n, 6); /* 2 3, 6 7, 4 5 */
+	expect_list(rows, (struct row_delivery_query){.state = -1}, "16 15 14 13 12 11 10 9 8 1");
+	ok(rows, row_delivery_trim(&rows->db, 1000, 3, &n, &rows->err));
 	assert_int_equal(n, 3);
-	expect_list(rows, (struct row_delivery_query){.state = -1}, "16 15 13 12 9 8 5 1");
-	ok(rows, row_delivery_trim(&rows->db, 1000, 1000, 100, &n, &rows->err));
+	expect_list(rows, (struct row_delivery_query){.state = -1}, "16 15 13 12 9 8 1");
+	ok(rows, row_delivery_trim(&rows->db, 1000, 100, &n, &rows->err));
 	expect_list(rows, (struct row_delivery_query){.state = -1}, "16 9 8 1");
+}
+
+static void
+one_that_is_dead_is_deleted_and_no_other(void **state)
+{
+	OWN(rows) struct rows *rows = with_functions();
+	struct row_delivery dead = delivery_of("acme", "b", 4), done = delivery_of("acme", "b", 2);
+
+	add_in_every_state(rows);
+	assert_int_equal(
+		row_delivery_delete(&rows->db, "other", dead.id, &rows->err), ERR_NOT_FOUND);
+	assert_int_equal(
+		row_delivery_delete(&rows->db, "acme", done.id, &rows->err), ERR_NOT_FOUND);
+	ok(rows, row_delivery_delete(&rows->db, "acme", dead.id, &rows->err));
+	expect_list(rows, (struct row_delivery_query){.state = ROW_DELIVERY_DEAD}, "13 12 5");
+}
+
+static bool
+see_dead(const struct row_delivery_count *count, void *arg)
+{
+	buf_printf(arg, "%s %u;", count->function, (unsigned)count->n);
+	return true;
+}
+
+static void
+the_dead_are_counted(void **state)
+{
+	OWN(rows) struct rows *rows = with_functions();
+	OWN(buf) struct buf text = BUF_INIT;
+
+	add_in_every_state(rows);
+	ok(rows, row_delivery_count_dead(&rows->db, see_dead, &text, &rows->err));
+	assert_string_equal(text.at, "a 2;b 2;");
 }
 
 /* ---- attempts ---- */
@@ -514,7 +548,7 @@ an_attempt_is_refused_without_its_delivery(void **state)
 }
 
 static void
-deliveries_go_with_their_function_and_attempts_with_their_delivery(void **state)
+deliveries_outlive_their_function_and_attempts_go_with_their_delivery(void **state)
 {
 	OWN(rows) struct rows *rows = with_functions();
 
@@ -525,8 +559,9 @@ deliveries_go_with_their_function_and_attempts_with_their_delivery(void **state)
 		ok(rows, row_attempt_put(&rows->db, &attempt, &rows->err));
 	}
 	ok(rows, row_function_delete(&rows->db, "acme", "a", &rows->err));
-	expect_list(rows, (struct row_delivery_query){.state = -1}, "16 14 12 10 8 6 4 2");
-	assert_int_equal(rows_count(rows, "SELECT count(*) FROM attempt"), 8);
+	expect_list(rows, (struct row_delivery_query){.state = -1},
+		"16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1");
+	assert_int_equal(rows_count(rows, "SELECT count(*) FROM attempt"), 16);
 	ok(rows, row_org_delete(&rows->db, "acme", &rows->err));
 	assert_int_equal(rows_count(rows, "SELECT count(*) FROM delivery"), 0);
 	assert_int_equal(rows_count(rows, "SELECT count(*) FROM attempt"), 0);
@@ -534,13 +569,14 @@ deliveries_go_with_their_function_and_attempts_with_their_delivery(void **state)
 
 UNIT_TESTS(it(a_delivery_is_found_whole), it(a_delivery_is_not_found_by_another_org),
 	it(an_update_writes_how_it_went_and_nothing_else),
-	it(a_delivery_is_refused_twice_and_without_its_function),
+	it(a_delivery_is_refused_twice_and_without_its_org),
 	it(a_key_that_a_function_has_seen_lately_is_refused_with_what_it_was_for),
 	it(a_key_may_be_used_again_when_its_time_is_over),
 	it(what_is_queued_comes_by_due_time_and_then_by_id), it(what_has_ended_is_not_queued),
 	it(the_queues_are_counted), it(deliveries_are_listed_newest_first),
 	it(deliveries_are_listed_by_state), it(a_list_has_no_head_no_body_and_no_result),
-	it(a_purge_takes_the_dead_alone), it(a_trim_takes_what_ended_long_ago),
+	it(a_purge_takes_the_dead_alone), it(a_trim_takes_what_was_kept_long_enough),
+	it(one_that_is_dead_is_deleted_and_no_other), it(the_dead_are_counted),
 	it(attempts_are_listed_by_number_as_they_were_last_put),
 	it(an_attempt_is_refused_without_its_delivery),
-	it(deliveries_go_with_their_function_and_attempts_with_their_delivery))
+	it(deliveries_outlive_their_function_and_attempts_go_with_their_delivery))

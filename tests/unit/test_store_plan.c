@@ -150,7 +150,9 @@ ask_deliveries(struct rows *rows) ON_STORE
 	}
 	row_delivery_purge(db, "acme", NULL, 10, &n, NULL);
 	row_delivery_purge(db, "acme", "a", 10, &n, NULL);
-	row_delivery_trim(db, 10, 10, 10, &n, NULL);
+	row_delivery_trim(db, 10, 10, &n, NULL);
+	row_delivery_delete(db, "acme", "x", NULL);
+	row_delivery_count_dead(db, NULL, NULL, NULL);
 	row_attempt_put(db, &attempt, NULL);
 	row_attempt_list(db, delivery.id, ignore_attempt, NULL, NULL);
 }
@@ -199,14 +201,15 @@ ask_everything(struct rows *rows) ON_STORE
 	store_sqlite_undo(db);
 }
 
-/* Small tables are read whole when the daemon starts, in the order of their key; and the index of
- * what is queued, which holds nothing else. */
+/* Small tables are read whole when the daemon starts, in the order of their key; and the indexes
+ * of what is queued and of what is dead, which hold nothing else. */
 static bool
 is_allowed_scan(const char *step)
 {
 	static const char *const allowed[] = {"SCAN org", "SCAN token", "SCAN function",
 		"SCAN version USING INDEX sqlite_autoindex_version_1", "SCAN CONSTANT ROW",
-		"SCAN trigger", "SCAN schedule", "SCAN delivery USING INDEX delivery_queued"};
+		"SCAN trigger", "SCAN schedule", "SCAN delivery USING INDEX delivery_queued",
+		"SCAN delivery USING COVERING INDEX delivery_dead"};
 
 	for (unsigned i = 0; i < sizeof(allowed) / sizeof(*allowed); i++)
 		if (!strcmp(step, allowed[i]))
