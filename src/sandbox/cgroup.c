@@ -286,7 +286,7 @@ cgroup_join(const struct cgroup_place *place, struct err *err)
 {
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
 		if (place->procs[i] >= 0 && write(place->procs[i], "0", 1) != 1)
-			return err_sys(err, "writing cgroup.procs");
+			return err_sys(err, "joining a group");
 	}
 	return 0;
 }

@@ -37,7 +37,7 @@ enum cgroup_power {
 /* Files that tell the usage of one group. */
 enum cgroup_file { CGROUP_CPU, CGROUP_PEAK, CGROUP_OOM, CGROUP_PIDS, CGROUP_FILES };
 
-#define CGROUP_HIERARCHIES 5 /* v1: cpu, cpuacct, memory, pids, freezer */
+#define CGROUP_HIERARCHIES 4 /* v1: cpu, cpuacct, memory, pids */
 #define CGROUP_NAME_SIZE   48
 
 struct cgroup_parent {
@@ -67,16 +67,13 @@ struct cgroup_ops {
 		struct err *err);
 	int (*place)(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret,
 		struct err *err);
-	/* The same for a process of one thread that is to join while others wait for it: what moves
-	 * a whole process can wait for milliseconds. */
-	int (*place_thread)(struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret,
-		struct err *err);
 	/* Descriptors that cgroup_usage() reads, -1 where there is none. */
 	void (*files)(struct cgroup_parent *parent, unsigned seat, int ret[CGROUP_FILES]);
 	/* An eventfd that becomes readable when the group ran out of memory, where the kernel does
 	 * not kill the whole group by itself; -1 where it does. */
 	int (*watch_oom)(struct cgroup_parent *parent, unsigned seat);
-	/* Sends SIGKILL to every process of the group, does not wait. */
+	/* Sends SIGKILL to every process of the group, does not wait. One that forks meanwhile
+	 * can be missed: what ends it for good is the death of its pid 1. */
 	void (*kill)(struct cgroup_parent *parent, unsigned seat);
 	/* ERR_CONFLICT while something in it is not yet dead; absent is fine. */
 	int (*remove)(struct cgroup_parent *parent, unsigned seat, struct err *err);
@@ -95,7 +92,7 @@ int cgroup_open_kind(struct cgroup_parent *ret, const struct cgroup_ops *ops,
 /* Removes our own group; what is in it must be removed. */
 void cgroup_close(struct cgroup_parent *parent);
 
-/* In the process to be held, as its first act. */
+/* In the process to be held, as its first act, while it has one thread. */
 int cgroup_join(const struct cgroup_place *place, struct err *err);
 void cgroup_place_done(struct cgroup_place *place);
 

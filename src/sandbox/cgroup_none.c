@@ -67,7 +67,6 @@ const struct cgroup_ops cgroup_none = {
 	.create = cgroup_none_create,
 	.set = cgroup_none_set,
 	.place = cgroup_none_place,
-	.place_thread = cgroup_none_place,
 	.files = cgroup_none_files,
 	.watch_oom = cgroup_none_watch_oom,
 	.kill = cgroup_none_kill,

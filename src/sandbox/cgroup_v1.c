@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linux: Documentation/admin-guide/cgroup-v1. A seat is one folder in each of up to five
- * hierarchies (fewer where controllers are mounted together). A process joins by writing
- * cgroup.procs itself: that write can wait for an RCU grace period, and is the child's time, not
- * the spawner's. One thread joins by `tasks`, without a wait.
+ * Linux: Documentation/admin-guide/cgroup-v1. A seat is one folder in each of up to four
+ * hierarchies (fewer where controllers are mounted together). A process joins by writing `tasks`
+ * itself, when it has just been born: what moves a whole process, cgroup.procs, waits for an RCU
+ * grace period, up to tens of milliseconds.
  */
 #include "sandbox/cgroup.h"
 
@@ -17,8 +17,8 @@
 
 #include "base/own.h"
 
-enum { V1_CPU, V1_CPUACCT, V1_MEMORY, V1_PIDS, V1_FREEZER };
-_Static_assert(V1_FREEZER + 1 == CGROUP_HIERARCHIES, "one place per hierarchy");
+enum { V1_CPU, V1_CPUACCT, V1_MEMORY, V1_PIDS };
+_Static_assert(V1_PIDS + 1 == CGROUP_HIERARCHIES, "one place per hierarchy");
 
 static const struct {
 	const char *controller;
@@ -28,7 +28,6 @@ static const struct {
 	[V1_CPUACCT] = {"cpuacct", CGROUP_METERS_CPU},
 	[V1_MEMORY] = {"memory", CGROUP_HOLDS_MEMORY | CGROUP_METERS_MEMORY},
 	[V1_PIDS] = {"pids", CGROUP_HOLDS_PROCESSES},
-	[V1_FREEZER] = {"freezer", 0},
 };
 
 static const char *
@@ -93,7 +92,7 @@ cgroup_v1_open(struct cgroup_parent *parent, const char *parent_name, struct err
 
 		if (cgroup_v1_open_hierarchy(parent, i, parent_name) == 0) {
 			parent->enforced |= cgroup_v1_hierarchies[i].powers;
-		} else if (cgroup_v1_hierarchies[i].powers) {
+		} else {
 			code = errno;
 			snprintf(failed + len, sizeof(failed) - len, "%s%s", len ? ", " : "",
 				cgroup_v1_hierarchies[i].controller);
@@ -181,9 +180,10 @@ cgroup_v1_set(struct cgroup_parent *parent, unsigned seat, const struct sandbox_
 	return 0;
 }
 
+/* By `tasks`: only the calling thread moves, which is all there is of it. */
 static int
-cgroup_v1_place_by(struct cgroup_parent *parent, unsigned seat, const char *file,
-	struct cgroup_place *ret, struct err *err)
+cgroup_v1_place(
+	struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
 {
 	char name[64];
 
@@ -193,8 +193,8 @@ cgroup_v1_place_by(struct cgroup_parent *parent, unsigned seat, const char *file
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
 		if (parent->dirs[i] < 0)
 			continue;
-		ret->procs[i] = openat(
-			parent->dirs[i], cgroup_v1_file_of(name, seat, file), O_WRONLY | O_CLOEXEC);
+		ret->procs[i] = openat(parent->dirs[i], cgroup_v1_file_of(name, seat, "tasks"),
+			O_WRONLY | O_CLOEXEC);
 		if (ret->procs[i] < 0) {
 			err_sys(err, "opening %s", name);
 			cgroup_place_done(ret);
@@ -202,20 +202,6 @@ cgroup_v1_place_by(struct cgroup_parent *parent, unsigned seat, const char *file
 		}
 	}
 	return 0;
-}
-
-static int
-cgroup_v1_place(
-	struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
-{
-	return cgroup_v1_place_by(parent, seat, "cgroup.procs", ret, err);
-}
-
-static int
-cgroup_v1_place_thread(
-	struct cgroup_parent *parent, unsigned seat, struct cgroup_place *ret, struct err *err)
-{
-	return cgroup_v1_place_by(parent, seat, "tasks", ret, err);
 }
 
 static int
@@ -256,22 +242,16 @@ cgroup_v1_watch_oom(struct cgroup_parent *parent, unsigned seat)
 	return take_fd(&event);
 }
 
-/* A frozen group cannot fork away from the killer. */
 static void
 cgroup_v1_kill(struct cgroup_parent *parent, unsigned seat)
 {
-	int freezer = parent->dirs[V1_FREEZER];
 	char name[64];
 
-	if (freezer >= 0)
-		cgroup_write(freezer, cgroup_v1_file_of(name, seat, "freezer.state"), "FROZEN");
 	for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
 		if (parent->dirs[i] >= 0)
 			cgroup_kill_listed(
 				parent->dirs[i], cgroup_v1_file_of(name, seat, "cgroup.procs"));
 	}
-	if (freezer >= 0)
-		cgroup_write(freezer, cgroup_v1_file_of(name, seat, "freezer.state"), "THAWED");
 }
 
 static int
@@ -299,7 +279,6 @@ const struct cgroup_ops cgroup_v1 = {
 	.create = cgroup_v1_create,
 	.set = cgroup_v1_set,
 	.place = cgroup_v1_place,
-	.place_thread = cgroup_v1_place_thread,
 	.files = cgroup_v1_files,
 	.watch_oom = cgroup_v1_watch_oom,
 	.kill = cgroup_v1_kill,

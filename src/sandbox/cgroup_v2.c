@@ -286,7 +286,6 @@ const struct cgroup_ops cgroup_v2 = {
 	.create = cgroup_v2_create,
 	.set = cgroup_v2_set,
 	.place = cgroup_v2_place,
-	.place_thread = cgroup_v2_place,
 	.files = cgroup_v2_files,
 	.watch_oom = cgroup_v2_watch_oom,
 	.kill = cgroup_v2_kill,

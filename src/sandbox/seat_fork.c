@@ -81,7 +81,7 @@ seat_fork_ask(struct seats *seats, struct seat *seat)
 	size_t n;
 
 	memset(place.procs, -1, sizeof(place.procs));
-	if (seats->cgroups.ops->place_thread(&seats->cgroups, seat->index, &place, &ignored) < 0)
+	if (seats->cgroups.ops->place(&seats->cgroups, seat->index, &place, &ignored) < 0)
 		return false;
 	n = seat_gather_places(&place, fds, TEMPLATE_PLACE);
 	request.n_groups = (uint32_t)(n - TEMPLATE_PLACE);
