@@ -86,8 +86,12 @@ struct bus_ops {
 	void (*retry)(struct bus_queue *queue, struct bus_message *message,
 		const struct row_delivery *row);
 
-	/* A waiting message is not to come any more; ERR_NOT_FOUND when it is not waiting here. */
+	/* A waiting message is not to come any more, also after a restart; ERR_NOT_FOUND when it is
+	 * in hand, or nothing waits there that it could be. */
 	int (*withdraw)(struct bus *bus, const char *org, const char *function, const char *id);
+	/* The function's row is gone, and so are its deliveries': forgets what waited. Its queue is
+	 * detached. */
+	void (*drop)(struct bus *bus, const char *org, const char *function);
 	/* Of a queue, or of all ("" and ""): may be up to a second old. */
 	void (*stats)(const struct bus *bus, const char *org, const char *function,
 		struct bus_stats *ret);
