@@ -7,8 +7,8 @@
 For each runtime and each mechanism that it can have: N calls, most of them short, the others of
 everything that handlers do (bench/soak/, tests/scenario/node_mix.js). A call that gives a wrong
 answer, an error or none in time is wrong. In the end it counts what the daemon and its helpers have
-more than after the first calls (memory, descriptors), and, when the daemon has stopped, processes,
-cgroups and mounts.
+more than after the first calls (memory, descriptors), both without an instance, and, when the daemon
+has stopped, processes, cgroups and mounts.
 """
 import argparse
 import collections
@@ -32,6 +32,7 @@ LIMITS = {'memory_mib': 512, 'timeout_ms': 60000, 'processes': 100}
 MECHANISMS = ('rollback', 'fork', 'once')
 WARM = 500       # calls before what the processes have is counted
 SHORT = 0.95     # share of calls that do next to nothing
+IDLE_MS = 2000   # an instance without calls ends after it
 HELPERS = ('mayfly-daemon', 'mayfly-spawner')
 
 
@@ -104,19 +105,23 @@ def held(daemon):
     return found
 
 
-def settle(org, name):
-    """Until no call is running and every instance is at rest or gone."""
+def held_at_rest(daemon, org, name):
+    """The same when the function has no instance any more, and what ended has been closed."""
     def is_over():
-        function = org.client.get(f'{org.path}/functions/{name}').json()
-        return not function['instances'].get('running') and not function['instances'].get('waiting')
-    wait_until(is_over, 'the last call', 60)
+        return not sum(org.client.get(f'{org.path}/functions/{name}').json()['instances'].values())
+    wait_until(is_over, 'the end of the last instance', 60)
+    now, before = held(daemon), None
+    while now != before:
+        time.sleep(0.5)
+        now, before = held(daemon), now
+    return now
 
 
 def soak(runtime, mechanism, args):
     source, short = sources()[runtime]
     with Daemon(log_level='warn') as daemon:
         org = daemon.new_org()
-        config = {'mechanism': mechanism, 'limits': LIMITS}
+        config = {'mechanism': mechanism, 'limits': LIMITS, 'idle_ms': IDLE_MS}
         refused = org.put('soak', source, runtime, **config)
         if refused.status == 400:
             return {'runtime': runtime, 'mechanism': mechanism, 'calls': 0,
@@ -127,12 +132,11 @@ def soak(runtime, mechanism, args):
                     'why': function['mechanism_reason'] or function['mechanism_in_use']}
         one = Soak(org, 'soak', short)
         one.run(min(WARM, args.calls), args.in_flight)
-        before = held(daemon)
+        before = held_at_rest(daemon, org, 'soak')
         begin = time.monotonic()
         one.run(args.calls, args.in_flight)
         seconds = time.monotonic() - begin
-        settle(org, 'soak')
-        after = held(daemon)
+        after = held_at_rest(daemon, org, 'soak')
         function = org.client.get(f'{org.path}/functions/soak').json()
         daemon.stop()
         daemon.check_nothing_left()
