@@ -41,8 +41,8 @@ json_fault(const json_error_t *fault)
 	return fault->text;
 }
 
-int
-json_parse(struct str text, json_t **ret, struct err *err)
+static int
+json_load(struct str text, size_t flags, json_t **ret, struct err *err)
 {
 	json_error_t fault;
 	json_t *value;
@@ -51,12 +51,25 @@ json_parse(struct str text, json_t **ret, struct err *err)
 		return err_set(err, ERR_INVALID, "JSON is needed, there is nothing");
 	if (json_is_too_deep(text))
 		return err_set(err, ERR_INVALID, "JSON: more than %d levels", JSON_MAX_LEVELS);
-	value = json_loadb(text.at ? text.at : "", text.len, JSON_REJECT_DUPLICATES, &fault);
+	value = json_loadb(
+		text.at ? text.at : "", text.len, JSON_REJECT_DUPLICATES | flags, &fault);
 	if (!value)
 		return err_set(err, ERR_INVALID, "JSON, line %d column %d: %s", fault.line,
 			fault.column, json_fault(&fault));
 	*ret = value;
 	return 0;
+}
+
+int
+json_parse(struct str text, json_t **ret, struct err *err)
+{
+	return json_load(text, 0, ret, err);
+}
+
+int
+json_parse_value(struct str text, json_t **ret, struct err *err)
+{
+	return json_load(text, JSON_DECODE_ANY, ret, err);
 }
 
 static int

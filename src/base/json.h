@@ -19,6 +19,8 @@ OWN_DEFINE(json, json_t *, json_decref)
 
 /* A document of at most 64 levels; the error says line and column. Caller decrefs *ret. */
 int json_parse(struct str text, json_t **ret, struct err *err);
+/* The same for any value, not only an object or an array. */
+int json_parse_value(struct str text, json_t **ret, struct err *err);
 
 /* Compact text of a value, appended. */
 void json_write(const json_t *value, struct buf *out);
