@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * amqp_frame - what the daemon and mayfly-amqp say to each other: a head and texts behind it.
+ *
+ * Both are of one machine and one build, so numbers are as the machine has them. What comes is
+ * checked as if it came from a stranger: the daemon does not believe a process that reads a
+ * broker's bytes. Knows no socket. Any process. Fuzzed by fuzz_amqp_frame.
+ */
+#ifndef MAYFLY_AMQP_FRAME_H
+#define MAYFLY_AMQP_FRAME_H
+
+#include "amqp/amqp_message.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+enum amqp_frame_kind {
+	/* daemon → mayfly-amqp: texts in the order given */
+	AMQP_FRAME_CONNECT = 1, /* host, vhost, user, password, CA file; count: heartbeat in
+				   seconds, number: port */
+	AMQP_FRAME_EXCHANGE,    /* name, type; number: ticket */
+	AMQP_FRAME_QUEUE,       /* name, dead letter exchange, its key; count: time to live in ms */
+	AMQP_FRAME_BIND,        /* queue, exchange, key */
+	AMQP_FRAME_DELETE,      /* queue */
+	AMQP_FRAME_PUBLISH,     /* a message; number: counted from 1 with each connection */
+	AMQP_FRAME_CONSUME,     /* queue; consumer, count: prefetch, 0 to pause */
+	AMQP_FRAME_CANCEL,      /* consumer */
+	AMQP_FRAME_ACK,         /* consumer, number: the broker's tag */
+	AMQP_FRAME_REJECT,      /* the same */
+	AMQP_FRAME_COUNT,       /* queue; number: ticket */
+	AMQP_FRAME_SYNC,        /* number: ticket; answered when all before it is */
+	/* mayfly-amqp → daemon */
+	AMQP_FRAME_UP,        /* connected; ends what CONNECT began */
+	AMQP_FRAME_DOWN,      /* reason; code. Until the next CONNECT all requests are dropped */
+	AMQP_FRAME_REPLY,     /* reason; number: ticket, code */
+	AMQP_FRAME_CONFIRMED, /* reason; number: of the publish, code; flag ALL: and all before */
+	AMQP_FRAME_MESSAGE,   /* a message; consumer, number: the broker's tag */
+	AMQP_FRAME_LOST,      /* reason; consumer: the broker ended it */
+	AMQP_FRAME_COUNTED,   /* number: ticket, code, count: consumers; a text of eight bytes */
+	AMQP_FRAME_BLOCKED,   /* reason, "" when it takes messages again */
+	AMQP_FRAME_KINDS,
+};
+
+enum amqp_frame_flags {
+	AMQP_FRAME_TLS = 1,
+	AMQP_FRAME_DURABLE = 2,
+	AMQP_FRAME_PASSIVE = 4,
+	AMQP_FRAME_EXCLUSIVE = 8,
+	AMQP_FRAME_AUTO_DELETE = 16,
+	AMQP_FRAME_QUORUM = 32,
+	AMQP_FRAME_MANDATORY = 64,
+	AMQP_FRAME_REQUEUE = 128,
+	AMQP_FRAME_ALL = 256,
+};
+
+struct amqp_frame {
+	uint32_t size; /* of the texts behind the head; amqp_frame_end() sets it */
+	uint16_t kind, flags;
+	int32_t code; /* 0 or a negative enum err_code */
+	uint32_t consumer, count, zero;
+	uint64_t number;
+};
+
+#define AMQP_FRAME_BYTES (AMQP_MESSAGE_BYTES + (4u << 20)) /* texts of a frame */
+#define AMQP_FRAME_TEXT  (1u << 20)                        /* each but a message's body */
+
+/* Writing: begin, texts, end. */
+size_t amqp_frame_begin(struct buf *out, const struct amqp_frame *head);
+void amqp_frame_add(struct buf *out, struct str text);
+void amqp_frame_add_message(struct buf *out, const struct amqp_message *message);
+void amqp_frame_end(struct buf *out, size_t begun);
+
+/* The frame that `bytes` begins with: gives how many bytes it has, 0 while some are missing,
+ * ERR_INVALID for what is none. The texts are borrowed. */
+int64_t amqp_frame_next(
+	struct str bytes, struct amqp_frame *ret, struct str *ret_texts, struct err *err);
+/* The next of the texts; false, and "", when there is none that is whole. */
+bool amqp_frame_take(struct str *texts, struct str *ret);
+/* A whole message and nothing behind it. headers holds AMQP_MESSAGE_HEADERS. */
+bool amqp_frame_take_message(
+	struct str texts, struct amqp_message *ret, struct amqp_header *headers);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * amqp_topology - what is declared, kept, and declared again with each connection.
+ */
+#include "amqp/amqp_inside.h"
+#include "base/own.h"
+
+static void
+topology_free_item(struct amqp_item *item)
+{
+	list_remove(&item->link);
+	free(item->what);
+	free(item->queue);
+	free(item->frame);
+	free(item);
+}
+
+void
+amqp_topology_free(struct amqp *amqp)
+{
+	struct amqp_item *item;
+
+	list_each (&amqp->topology, item, link)
+		topology_free_item(item);
+}
+
+static bool
+topology_concerns(const struct lane *lane, const struct amqp_item *item)
+{
+	return lane->which == AMQP_LANE_CONSUME || !item->is_exclusive;
+}
+
+void
+amqp_topology_declare(struct lane *lane, const char *queue)
+{
+	struct amqp_item *item;
+
+	list_each (&lane->amqp->topology, item, link)
+		if (topology_concerns(lane, item) && (!queue || strcmp(item->queue, queue) == 0))
+			amqp_lane_send(lane, item->frame, item->len);
+}
+
+void
+amqp_topology_reply(struct amqp *amqp, uint64_t ticket, const struct err *why)
+{
+	struct amqp_item *item;
+
+	list_each (&amqp->topology, item, link) {
+		if (item->ticket != ticket)
+			continue;
+		if (why->code && !item->is_refused && amqp->on_refused)
+			amqp->on_refused(item->what, why, amqp->on_refused_arg);
+		item->is_refused = why->code != 0;
+		return;
+	}
+}
+
+void
+amqp_on_refused(struct amqp *amqp,
+	void (*refused)(const char *what, const struct err *why, void *arg), void *arg)
+{
+	amqp->on_refused = refused;
+	amqp->on_refused_arg = arg;
+}
+
+/* ---- declaring ---- */
+
+/* The same request but for its ticket. */
+static bool
+topology_is_same(const struct amqp_item *item, const struct buf *frame)
+{
+	size_t head = sizeof(struct amqp_frame);
+
+	return item->len == frame->len && memcmp(item->frame, frame->at, head - 8) == 0 &&
+	       memcmp(item->frame + head, frame->at + head, frame->len - head) == 0;
+}
+
+static void
+topology_add(struct amqp *amqp, struct amqp_item *item, struct amqp_frame *head,
+	const struct str texts[3]) ON_LOOP
+{
+	struct buf frame = BUF_INIT;
+	struct amqp_item *other;
+	size_t begun;
+
+	head->number = item->ticket = ++amqp->n_tickets;
+	begun = amqp_frame_begin(&frame, head);
+	for (int i = 0; i < 3; i++)
+		amqp_frame_add(&frame, texts[i]);
+	amqp_frame_end(&frame, begun);
+	list_init(&item->link);
+	list_each (&amqp->topology, other, link) {
+		if (!topology_is_same(other, &frame))
+			continue;
+		buf_done(&frame);
+		topology_free_item(item);
+		return;
+	}
+	item->frame = buf_take(&frame, &item->len);
+	list_push_back(&amqp->topology, &item->link);
+	for (unsigned i = 0; i < AMQP_LANES; i++)
+		if (amqp->lanes[i].state >= LANE_DECLARING &&
+			topology_concerns(&amqp->lanes[i], item))
+			amqp_lane_send(&amqp->lanes[i], item->frame, item->len);
+}
+
+static struct amqp_item *
+topology_new(const char *kind, const char *name, const char *queue)
+{
+	struct amqp_item *item = mem_new(sizeof(*item));
+
+	item->what = mem_printf("%s %s", kind, name);
+	item->queue = str_dup(str_of(queue));
+	return item;
+}
+
+void
+amqp_declare_exchange(
+	struct amqp *amqp, const char *name, const char *type, bool is_durable, bool is_passive)
+{
+	struct amqp_frame head = {.kind = AMQP_FRAME_EXCHANGE,
+		.flags = (is_durable ? AMQP_FRAME_DURABLE : 0) |
+			 (is_passive ? AMQP_FRAME_PASSIVE : 0)};
+	const struct str texts[3] = {str_of(name), str_of(type), STR("")};
+
+	topology_add(amqp, topology_new("exchange", name, ""), &head, texts);
+}
+
+void
+amqp_declare_queue(struct amqp *amqp, const struct amqp_queue *queue)
+{
+	struct amqp_item *item = topology_new("queue", queue->name, queue->name);
+	struct amqp_frame head = {.kind = AMQP_FRAME_QUEUE,
+		.count = queue->message_ttl_ms,
+		.flags = (queue->is_durable ? AMQP_FRAME_DURABLE : 0) |
+			 (queue->is_passive ? AMQP_FRAME_PASSIVE : 0) |
+			 (queue->is_exclusive ? AMQP_FRAME_EXCLUSIVE : 0) |
+			 (queue->is_auto_delete ? AMQP_FRAME_AUTO_DELETE : 0) |
+			 (queue->is_quorum ? AMQP_FRAME_QUORUM : 0)};
+	const struct str texts[3] = {str_of(queue->name),
+		str_of(queue->dead_letter_exchange ? queue->dead_letter_exchange : ""),
+		str_of(queue->dead_letter_key ? queue->dead_letter_key : "")};
+
+	item->is_exclusive = queue->is_exclusive;
+	topology_add(amqp, item, &head, texts);
+}
+
+static bool
+topology_is_exclusive(const struct amqp *amqp, const char *queue)
+{
+	struct amqp_item *item;
+
+	list_each (&amqp->topology, item, link)
+		if (item->is_exclusive && strcmp(item->queue, queue) == 0)
+			return true;
+	return false;
+}
+
+void
+amqp_bind(struct amqp *amqp, const char *queue, const char *exchange, const char *key)
+{
+	OWN(mem) char *name = mem_printf("%s to %s by %s", queue, exchange, key);
+	struct amqp_item *item = topology_new("binding of", name, queue);
+	struct amqp_frame head = {.kind = AMQP_FRAME_BIND};
+	const struct str texts[3] = {str_of(queue), str_of(exchange), str_of(key)};
+
+	item->is_exclusive = topology_is_exclusive(amqp, queue);
+	topology_add(amqp, item, &head, texts);
+}
+
+void
+amqp_delete_queue(struct amqp *amqp, const char *name)
+{
+	const struct amqp_frame head = {.kind = AMQP_FRAME_DELETE, .number = ++amqp->n_tickets};
+	struct lane *lane = &amqp->lanes[AMQP_LANE_CONSUME];
+	struct amqp_item *item;
+
+	list_each (&amqp->topology, item, link)
+		if (strcmp(item->queue, name) == 0)
+			topology_free_item(item);
+	if (lane->state >= LANE_DECLARING)
+		amqp_lane_tell(lane, &head, str_of(name));
+}
