@@ -9,7 +9,7 @@ set -euo pipefail
 packages=(
 	# to build
 	gcc libc6-dev make meson ninja-build pkg-config
-	libarchive-dev libcurl4-openssl-dev libjansson-dev libnghttp2-dev libseccomp-dev
+	libarchive-dev libcurl4-openssl-dev libjansson-dev libnghttp2-dev librabbitmq-dev libseccomp-dev
 	libsqlite3-dev libssl-dev libuv1-dev
 	# to run: the builds of Python functions call pip
 	ca-certificates curl python3 python3-pip tzdata
@@ -17,7 +17,7 @@ packages=(
 test_packages=(
 	busybox-static clang clang-format cpio libclang-rt-14-dev libcmocka-dev nghttp2-client node-llhttp
 	procps python3-pytest python3-pytest-timeout python3-setuptools python3-wheel python3-yaml
-	qemu-system-x86 sqlite3 strace unzip zip
+	qemu-system-x86 rabbitmq-server sqlite3 strace unzip zip
 )
 bench_packages=(bubblewrap crun gunicorn nginx-light python3-uvicorn wrk)
 
@@ -50,7 +50,14 @@ fi
 
 echo "installing ${missing[*]}"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=
+trap 'rm -f "$log" $policy' EXIT
+# Servers that come with a package (a broker, for the tests) are not started by installing them.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	policy=/usr/sbin/policy-rc.d
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+fi
 export DEBIAN_FRONTEND=noninteractive
 apt=(apt-get -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
 if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } \
