@@ -226,6 +226,35 @@ row_delivery_count_dead(struct store_db *db,
 	return row_delivery_count_by(db, sql, each, arg, err);
 }
 
+int
+row_delivery_count_sources(struct store_db *db,
+	bool (*each)(const struct row_delivery_source *source, void *arg), void *arg,
+	struct err *err)
+{
+	static const char sql[] = "SELECT org, origin, source, count(*), min(created_ms)"
+				  " FROM delivery INDEXED BY delivery_by_source"
+				  " WHERE state = 0 AND source <> '' GROUP BY org, origin, source"
+				  " ORDER BY org, origin, source";
+	static const struct row_stmt_field source_fields[] = {
+		ROW_FIELD(CHARS, struct row_delivery_source, org),
+		ROW_FIELD(CHARS, struct row_delivery_source, origin),
+		ROW_FIELD(CHARS, struct row_delivery_source, source),
+		ROW_FIELD(U64, struct row_delivery_source, n),
+		ROW_FIELD(U64, struct row_delivery_source, oldest_ms),
+	};
+	static const struct row_stmt_shape source_shape = ROW_SHAPE("delivery", source_fields);
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	struct row_delivery_source source;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = row_stmt_next(&stmt, &source_shape, &source, err)) > 0)
+		if (!each(&source, arg))
+			break;
+	return rc < 0 ? rc : 0;
+}
+
 /* ---- lists ---- */
 
 /* Those of one state, newest first, stand together in an index; all of them are four such rows

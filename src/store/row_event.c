@@ -26,6 +26,31 @@ row_event_insert(struct store_db *db, const char *org, const char *source, const
 }
 
 int
+row_event_is_known(struct store_db *db, const char *org, const char *source, const char *id,
+	uint64_t since_ms, bool *ret_is_known, struct err *err)
+{
+	static const char sql[] = "SELECT accepted_ms FROM event WHERE org = ?1 AND source = ?2"
+				  " AND id = ?3 AND accepted_ms >= ?4";
+	static const struct row_stmt_field field = {ROW_U64, 0, sizeof(uint64_t)};
+	static const struct row_stmt_shape shape = {"event", &field, 1};
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	uint64_t accepted_ms;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_text(&stmt, 1, org);
+	row_stmt_bind_text(&stmt, 2, source);
+	row_stmt_bind_text(&stmt, 3, id);
+	row_stmt_bind_u64(&stmt, 4, since_ms);
+	rc = row_stmt_next(&stmt, &shape, &accepted_ms, err);
+	if (rc < 0)
+		return rc;
+	*ret_is_known = rc > 0;
+	return 0;
+}
+
+int
 row_event_trim(
 	struct store_db *db, uint64_t before_ms, unsigned n, unsigned *ret_removed, struct err *err)
 {

@@ -207,6 +207,15 @@ struct row_delivery_count {
 int row_delivery_count(struct store_db *db,
 	bool (*each)(const struct row_delivery_count *count, void *arg), void *arg,
 	struct err *err) ON_STORE;
+/* The same by where they come from (a trigger, a schedule), but for those that come from nowhere:
+ * `n` and `oldest_ms`. */
+struct row_delivery_source {
+	char org[64], origin[16], source[64];
+	uint64_t n, oldest_ms;
+};
+int row_delivery_count_sources(struct store_db *db,
+	bool (*each)(const struct row_delivery_source *source, void *arg), void *arg,
+	struct err *err) ON_STORE;
 struct row_delivery_query {
 	const char *org;      /* needed */
 	const char *function; /* NULL for all */
@@ -253,6 +262,9 @@ int row_attempt_list(struct store_db *db, const char *delivery,
 /* ERR_CONFLICT when it was there at or after since_ms. */
 int row_event_insert(struct store_db *db, const char *org, const char *source, const char *id,
 	uint64_t when_ms, uint64_t since_ms, struct err *err) ON_STORE;
+/* Whether it was; nothing is written. */
+int row_event_is_known(struct store_db *db, const char *org, const char *source, const char *id,
+	uint64_t since_ms, bool *ret_is_known, struct err *err) ON_STORE;
 int row_event_trim(struct store_db *db, uint64_t before_ms, unsigned n, unsigned *ret_removed,
 	struct err *err) ON_STORE;
 

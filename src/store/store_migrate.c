@@ -150,6 +150,8 @@ static const char step_3[] =
 	"	WHERE idempotency_key <> '';"
 	"CREATE INDEX delivery_ended ON delivery (state, due_ms) WHERE state > 0;"
 	"CREATE INDEX delivery_dead ON delivery (org, function) WHERE state = 2;"
+	"CREATE INDEX delivery_by_source ON delivery (org, origin, source, created_ms, state)"
+	"	WHERE state = 0 AND source <> '';"
 
 	"CREATE TABLE attempt ("
 	"	delivery TEXT NOT NULL REFERENCES delivery ON DELETE CASCADE,"

@@ -483,6 +483,40 @@ the_dead_are_counted(void **state)
 	assert_string_equal(text.at, "a 2;b 2;");
 }
 
+static bool
+see_source(const struct row_delivery_source *source, void *arg)
+{
+	buf_printf(arg, "%s %s %u %u;", source->origin, source->source, (unsigned)source->n,
+		(unsigned)source->oldest_ms);
+	return true;
+}
+
+static void
+what_waits_is_counted_by_where_it_comes_from(void **state)
+{
+	static const struct {
+		const char *origin, *source;
+		unsigned created_ms, state;
+	} put[] = {{"event", "t", 30, ROW_DELIVERY_QUEUED}, {"event", "t", 20, ROW_DELIVERY_QUEUED},
+		{"event", "t", 10, ROW_DELIVERY_DONE}, {"schedule", "t", 40, ROW_DELIVERY_QUEUED},
+		{"async", "", 5, ROW_DELIVERY_QUEUED}};
+	OWN(rows) struct rows *rows = with_functions();
+	OWN(buf) struct buf text = BUF_INIT;
+	char known[ID_ULID_SIZE];
+
+	for (unsigned i = 0; i < sizeof(put) / sizeof(put[0]); i++) {
+		struct row_delivery row = delivery_of("acme", "a", i + 1);
+
+		snprintf(row.origin, sizeof(row.origin), "%s", put[i].origin);
+		snprintf(row.source, sizeof(row.source), "%s", put[i].source);
+		row.created_ms = put[i].created_ms;
+		row.state = (uint8_t)put[i].state;
+		ok(rows, row_delivery_insert(&rows->db, &row, 0, known, &rows->err));
+	}
+	ok(rows, row_delivery_count_sources(&rows->db, see_source, &text, &rows->err));
+	assert_string_equal(text.at, "event t 2 20;schedule t 1 40;");
+}
+
 /* ---- attempts ---- */
 
 static struct row_attempt
@@ -577,6 +611,7 @@ UNIT_TESTS(it(a_delivery_is_found_whole), it(a_delivery_is_not_found_by_another_
 	it(deliveries_are_listed_by_state), it(a_list_has_no_head_no_body_and_no_result),
 	it(a_purge_takes_the_dead_alone), it(a_trim_takes_what_was_kept_long_enough),
 	it(one_that_is_dead_is_deleted_and_no_other), it(the_dead_are_counted),
+	it(what_waits_is_counted_by_where_it_comes_from),
 	it(attempts_are_listed_by_number_as_they_were_last_put),
 	it(an_attempt_is_refused_without_its_delivery),
 	it(deliveries_outlive_their_function_and_attempts_go_with_their_delivery))

@@ -38,6 +38,23 @@ each_org_has_events_of_its_own(void **state)
 }
 
 static void
+whether_an_event_is_known_is_asked_without_a_trace(void **state)
+{
+	OWN(rows) struct rows *rows = rows_open();
+	bool is_known = true;
+
+	ok(rows, row_event_is_known(&rows->db, "acme", "/src", "1", 0, &is_known, &rows->err));
+	assert_false(is_known);
+	ok(rows, row_event_insert(&rows->db, "acme", "/src", "1", 100, 0, &rows->err));
+	ok(rows, row_event_is_known(&rows->db, "acme", "/src", "1", 100, &is_known, &rows->err));
+	assert_true(is_known);
+	ok(rows, row_event_is_known(&rows->db, "acme", "/src", "1", 101, &is_known, &rows->err));
+	assert_false(is_known);
+	ok(rows, row_event_is_known(&rows->db, "acme", "/src", "2", 0, &is_known, &rows->err));
+	assert_false(is_known);
+}
+
+static void
 old_events_are_forgotten_a_few_at_a_time(void **state)
 {
 	OWN(rows) struct rows *rows = rows_open();
@@ -208,6 +225,7 @@ triggers_and_schedules_go_with_their_function(void **state)
 }
 
 UNIT_TESTS(it(an_event_is_accepted_once_within_its_time), it(each_org_has_events_of_its_own),
+	it(whether_an_event_is_known_is_asked_without_a_trace),
 	it(old_events_are_forgotten_a_few_at_a_time),
 	it(triggers_are_listed_by_org_and_name_as_they_were_last_written),
 	it(a_trigger_is_refused_twice_and_without_its_function),
