@@ -20,6 +20,9 @@
 
 #define LAYOUT_TEXT_MAX  (8u << 20)
 #define LAYOUT_CALLS_MAX 512
+#define LAYOUT_LONG_LINE                                                                           \
+	90 /* bytes of a mapping's text that cost more than to ask for it alone                    \
+	    */
 
 struct layout_text {
 	char *at; /* owned */
@@ -37,12 +40,20 @@ layout_failed(struct keeper_reply *reply, const char *what)
 
 /* The file stays open: to open it takes as long as to read it. */
 static int
-layout_read(struct subject *subject, struct layout_text *ret, struct keeper_reply *reply)
+layout_open(struct subject *subject)
 {
 	static int fd = -1;
 
 	if (fd < 0)
 		fd = openat(subject->proc, "maps", O_RDONLY | O_CLOEXEC);
+	return fd;
+}
+
+static int
+layout_read(struct subject *subject, struct layout_text *ret, struct keeper_reply *reply)
+{
+	int fd = layout_open(subject);
+
 	if (fd < 0)
 		return layout_failed(reply, "opening maps");
 	for (ret->len = 0;;) {
@@ -127,8 +138,8 @@ layout_accept(struct subject *subject, const struct maps_range *range, struct ke
 	return 0;
 }
 
-int
-layout_know(struct layout *layout, struct subject *subject, struct keeper_reply *reply)
+static int
+layout_take(struct layout *layout, struct subject *subject, struct keeper_reply *reply)
 {
 	struct layout_text text = {layout->text, 0, layout->room};
 
@@ -141,11 +152,21 @@ layout_know(struct layout *layout, struct subject *subject, struct keeper_reply 
 }
 
 int
+layout_know(struct layout *layout, struct subject *subject, struct keeper_reply *reply)
+{
+	if (layout_take(layout, subject, reply) < 0)
+		return -1;
+	if (layout->len > layout->n_ranges * LAYOUT_LONG_LINE)
+		map_facts_learn(&layout->facts, layout_open(subject), layout->n_ranges);
+	return 0;
+}
+
+int
 layout_learn(
 	struct layout *layout, struct subject *subject, uint64_t brk, struct keeper_reply *reply)
 {
 	layout->brk = brk;
-	if (layout_know(layout, subject, reply) < 0)
+	if (layout_take(layout, subject, reply) < 0)
 		return -1;
 	for (size_t i = 0; i < layout->n_ranges; i++) {
 		if (layout_accept(subject, &layout->ranges[i], reply) < 0)
@@ -281,6 +302,10 @@ layout_look(struct layout *layout, struct subject *subject, struct keeper_reply 
 {
 	layout->n_remade = 0;
 	layout->brk_index = subject_add_call(subject, SYS_brk, layout->brk);
+	if (map_facts_are_same(&layout->facts, layout_open(subject))) {
+		layout->is_changed = false;
+		return 0;
+	}
 	if (layout_read(subject, &layout_now, reply) < 0)
 		return -1;
 	layout->is_changed = !layout_is_as_known(layout);

@@ -10,6 +10,7 @@
 #ifndef MAYFLY_KEEPER_LAYOUT_H
 #define MAYFLY_KEEPER_LAYOUT_H
 
+#include "keeper/map_facts.h"
 #include "keeper/maps.h"
 #include "keeper/subject.h"
 
@@ -32,7 +33,8 @@ struct layout {
 	/* The layout's own. */
 	char *text; /* owned: as the kernel tells it */
 	size_t len, room;
-	size_t brk_index; /* of a system call in the batch */
+	struct map_facts facts; /* the same in another way, where that is told faster */
+	size_t brk_index;       /* of a system call in the batch */
 };
 
 /* A program that has memory which cannot be brought back is a verdict (SHARED). `brk` is where its

@@ -62,6 +62,13 @@ rollback_undoes_every_deed_of_a_program_with_threads(void **state)
 	deeds_are_undone(KEEPER_ROLLBACK, "5");
 }
 
+/* Then they are told apart without their names. */
+static void
+rollback_undoes_every_deed_of_a_program_with_many_files(void **state)
+{
+	deeds_are_undone(KEEPER_ROLLBACK, "files");
+}
+
 /* It has no mould. */
 static void
 memory_that_forks_do_not_have_is_copied_and_written_back(void **state)
@@ -318,6 +325,7 @@ the_program_ends_as_its_fork_does(void **state)
 
 UNIT_TESTS(it(rollback_undoes_every_deed_of_a_program),
 	it(rollback_undoes_every_deed_of_a_program_with_threads),
+	it(rollback_undoes_every_deed_of_a_program_with_many_files),
 	it(memory_that_forks_do_not_have_is_copied_and_written_back),
 	it(what_a_call_closes_is_held_open_by_nobody),
 	it(a_fork_per_call_undoes_every_deed_of_a_program),
