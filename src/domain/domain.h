@@ -43,6 +43,8 @@ struct domain_config {
 	unsigned keep_versions;         /* per function; older ones that are not active go: 50 */
 };
 
+struct delivery_host;
+
 struct domain {
 	struct domain_config config;
 	struct loop *loop;        /* borrowed */
@@ -63,7 +65,9 @@ struct domain {
 	struct pool_shares shares;      /* who may start an instance next */
 	struct renewal_tally *renewals; /* held: of all instances of the machine */
 	bool is_stopping;
-	struct domain_upkeep *upkeep; /* owned: what is done now and then */
+	struct schedule_clock *schedules; /* owned */
+	struct delivery_host *deliveries; /* borrowed: durable calls; NULL before it is made */
+	struct domain_upkeep *upkeep;     /* owned: what is done now and then */
 };
 
 void domain_config_default(struct domain_config *ret);

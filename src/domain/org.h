@@ -12,6 +12,7 @@ struct org {
 	uint64_t created_ms;
 	struct map functions;  /* name → struct function, owned */
 	struct map routes;     /* route without slashes at its ends → struct function, borrowed */
+	struct map schedules;  /* name → struct schedule, owned */
 	bool is_deleting;      /* not in domain.orgs any more */
 	unsigned n_leaving;    /* its functions in domain.leaving: it lives as long as they */
 	struct domain *domain; /* borrowed */
