@@ -106,7 +106,7 @@ static const struct config_key config_keys[] = {
 	DURATION(boot_time, boot_ms, "10s", 100, HOURS,
 		"from an instance's start to its first call"),
 	NUMBER(starts, starts, "0", 0, 1024,
-		"instances that start at one time, organisations take turns; 0 is two for each "
+		"instances that start at one time, organisations take turns; 0 is eight for each "
 		"processor"),
 	NUMBER(queue_calls, queue_calls, "1000", 0, 1000000,
 		"calls of one function that wait for an instance; further ones are answered 429"),
@@ -121,6 +121,16 @@ static const struct config_key config_keys[] = {
 		"versions kept of a function; the active one always stays"),
 	NUMBER(keep_calls, keep_calls, "10000", 0, 100000000, "call records kept of a function"),
 	NUMBER(keep_days, keep_days, "7", 1, 3650, "days that call records are kept"),
+#undef SECTION
+#define SECTION "Queues"
+	NUMBER(queue_length_org, queue_length_org, "100000", 1, 100000000,
+		"durable calls of one organisation that may wait; further ones are answered 429"),
+	SIZE(queue_memory, queue_memory_bytes, "64MiB", MIB, GIB,
+		"durable calls that wait and are held in memory too; the others are read from disk "
+		"again"),
+	LIST(callback_private, callback_private, "",
+		"private ranges that callback URLs and destinations may lead to: 10.1.0.0/16; each "
+		"opens the special range that it lies in, at most"),
 #undef SECTION
 #define SECTION "Builds"
 	NUMBER(builds, builds, "2", 1, 64, "builds of dependencies at one time"),

@@ -307,16 +307,30 @@ pool_arm(struct pool *pool, uint64_t at_us, uint64_t now_us)
 	loop_timer_start(pool->domain->loop, &pool->timer, after_ms, pool_on_timer);
 }
 
+/* To end one takes a processor about as long as to start one: while others start it waits. */
+static uint64_t
+pool_ends_at(const struct pool *pool, const struct pool_instance *member, uint64_t now_us)
+{
+	uint64_t idle_us = pool->version->config.idle_ms * 1000ull;
+	uint64_t due_us = member->idle_since_us + idle_us;
+
+	if (due_us > now_us || !pool_share_is_starting(pool->domain))
+		return due_us;
+	due_us += POOL_END_LATE_MS * 1000ull;
+	return due_us < now_us + POOL_LOOK_MS * 1000ull ? due_us : now_us + POOL_LOOK_MS * 1000ull;
+}
+
 static void ON_LOOP
 pool_end_idle(struct pool *pool, uint64_t now_us)
 {
-	uint64_t idle_us = pool->version->config.idle_ms * 1000ull;
 	struct pool_instance *member;
+	uint64_t end_us;
 
 	while (pool_n(pool) > pool_n_kept(pool) &&
 		(member = list_last(&pool->idle, struct pool_instance, link))) {
-		if (member->idle_since_us + idle_us > now_us) {
-			pool_arm(pool, member->idle_since_us + idle_us, now_us);
+		end_us = pool_ends_at(pool, member, now_us);
+		if (end_us > now_us) {
+			pool_arm(pool, end_us, now_us);
 			return;
 		}
 		pool_end_instance(member);

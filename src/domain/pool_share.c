@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "domain/pool_inside.h"
 
-enum { STARTS_PER_CPU = 2 };
+enum { STARTS_PER_CPU = 8 };
 
 /* ---- shares ---- */
 
@@ -236,6 +236,12 @@ pool_share_is_owed(const struct pool *pool, bool is_draining)
 		return false;
 	return share == pool->share ? share_is_due(pool_n(pool), pool_n(other))
 				    : share_is_due(pool->share->n_instances, share->n_instances);
+}
+
+bool
+pool_share_is_starting(const struct domain *domain)
+{
+	return domain->shares.n_slots_taken > 0 || domain->shares.n_wanting > 0;
 }
 
 /* ---- handing out ---- */

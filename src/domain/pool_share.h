@@ -32,7 +32,7 @@ struct domain;
 struct pool;
 struct pool_instance;
 
-enum { POOL_SLOT_MS = 250, POOL_LOOK_MS = 100 };
+enum { POOL_SLOT_MS = 250, POOL_LOOK_MS = 100, POOL_END_LATE_MS = 1000 };
 
 /* Of the machine; stands in the domain. */
 struct pool_shares {
@@ -79,5 +79,8 @@ void pool_share_gone(struct pool_instance *member);
 /* Whether an instance that ended a call ends as well, because others have a better right to its
  * place. */
 bool pool_share_is_owed(const struct pool *pool, bool is_draining);
+
+/* Instances start, or wait for their turn to. */
+bool pool_share_is_starting(const struct domain *domain);
 
 #endif

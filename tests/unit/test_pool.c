@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+#include "domain/pool_share.h"
+
 /* ---- placing ---- */
 
 static void
@@ -213,6 +216,28 @@ idle_instances_end(void **state)
 }
 
 static void
+idle_instances_end_later_while_others_start(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	struct version *other = kit_version_of(kit, "acme", "other");
+	struct spot spot, starting;
+	uint64_t over_us;
+
+	kit->version->config.idle_ms = 1;
+	spot_put(kit->version, &spot, 0);
+	kit_until(kit, &spot.is_over);
+	over_us = clock_mono_us();
+	kit->spawner->behaviour = FAKE_HANGS_IN_BOOT;
+	spot_put(other, &starting, 0);
+	assert_int_equal(kit->domain.n_instances, 2);
+	while (kit->domain.n_instances > 1)
+		kit_wait_ms(kit, 10);
+	assert_true(clock_mono_us() - over_us >= POOL_END_LATE_MS * 1000ull);
+	assert_int_equal(kit_stats(kit->version).n_idle, 0);
+	spot_abandon(&starting);
+}
+
+static void
 a_retired_pool_serves_what_it_has_and_keeps_nothing(void **state)
 {
 	OWN(kit) struct kit *kit = kit_new();
@@ -394,6 +419,7 @@ UNIT_TESTS(it(the_first_call_waits_for_an_instance_and_is_cold),
 	it(a_version_that_cannot_boot_refuses_with_its_reason_and_holds_back),
 	it(the_back_off_doubles), it(a_spawner_that_refuses_is_a_reason_too),
 	it(a_runtime_that_is_gone_is_named), it(idle_instances_end),
+	it(idle_instances_end_later_while_others_start),
 	it(a_retired_pool_serves_what_it_has_and_keeps_nothing),
 	it(an_instance_that_dies_idle_is_replaced),
 	it(on_a_full_machine_the_longest_idle_instance_makes_room),
