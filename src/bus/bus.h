@@ -89,8 +89,8 @@ struct bus_ops {
 	/* A waiting message is not to come any more, also after a restart; ERR_NOT_FOUND when it is
 	 * in hand, or nothing waits there that it could be. */
 	int (*withdraw)(struct bus *bus, const char *org, const char *function, const char *id);
-	/* The function's row is gone, and so are its deliveries': forgets what waited. Its queue is
-	 * detached. */
+	/* The org is deleted and all its deliveries' rows with it: forgets what waited for one of
+	 * its functions. The queue is detached. */
 	void (*drop)(struct bus *bus, const char *org, const char *function);
 	/* Of a queue, or of all ("" and ""): may be up to a second old. */
 	void (*stats)(const struct bus *bus, const char *org, const char *function,

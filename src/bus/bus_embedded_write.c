@@ -280,6 +280,7 @@ bus_embedded_found_leaving(const struct row_delivery *row, void *arg)
 	}
 	gone.state = ROW_DELIVERY_CANCELLED;
 	gone.ended_ms = clock_unix_ms();
+	gone.due_ms = gone.ended_ms + BUS_KNOWN_FOR_MS; /* kept until its key is forgotten */
 	snprintf(gone.code, sizeof(gone.code), "%s", err_word(ERR_CANCELLED));
 	leaving->code = row_delivery_update(leaving->db, &gone, leaving->err);
 }

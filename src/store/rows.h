@@ -8,9 +8,10 @@
  * for the call. Pointers in rows are borrowed on the way in and during each(), which must not ask
  * the question again that it is the answer to.
  *
- * A row that belongs to an org or a function that is not there gives ERR_NOT_FOUND. With an org
- * goes all that is its own, calls and meters too; with a function go its versions, triggers,
- * schedules and deliveries in every state with their attempts, while its calls and meters stay.
+ * A row that belongs to an org or a function that is not there gives ERR_NOT_FOUND (calls, meters
+ * and deliveries belong to an org alone). With an org goes all that is its own, calls and meters
+ * too; with a function go its versions, triggers and schedules, while its calls, meters and
+ * deliveries stay.
  */
 #ifndef MAYFLY_STORE_ROWS_H
 #define MAYFLY_STORE_ROWS_H

@@ -65,40 +65,30 @@ turn(struct bus_kit *kit)
 static int
 insert_org(struct store_db *db, void *arg, struct err *err)
 {
-	struct row_org org = {.name = "acme", .settings = "{}"};
+	struct row_org org = {.settings = "{}"};
 
 	thread_on_store();
+	snprintf(org.name, sizeof(org.name), "%s", ((struct bus_kit *)arg)->org);
 	return row_org_insert(db, &org, err);
 }
 
 static int
-insert_function(struct store_db *db, void *arg, struct err *err)
-{
-	struct row_function function = {.org = "acme"};
-
-	thread_on_store();
-	snprintf(function.name, sizeof(function.name), "%s", (const char *)arg);
-	snprintf(function.route, sizeof(function.route), "%s", (const char *)arg);
-	return row_function_insert(db, &function, err);
-}
-
-static int
-delete_function(struct store_db *db, void *arg, struct err *err)
+delete_org(struct store_db *db, void *arg, struct err *err)
 {
 	thread_on_store();
-	return row_function_delete(db, "acme", arg, err);
+	return row_org_delete(db, ((struct bus_kit *)arg)->org, err);
 }
 
 void
-bus_kit_add_function(struct bus_kit *kit, const char *name)
+bus_kit_add_org(struct bus_kit *kit)
 {
-	ok(kit, store_ask_and_wait(kit->store, insert_function, (void *)name, &kit->err));
+	ok(kit, store_ask_and_wait(kit->store, insert_org, kit, &kit->err));
 }
 
 void
-bus_kit_remove_function(struct bus_kit *kit, const char *name)
+bus_kit_remove_org(struct bus_kit *kit)
 {
-	ok(kit, store_ask_and_wait(kit->store, delete_function, (void *)name, &kit->err));
+	ok(kit, store_ask_and_wait(kit->store, delete_org, kit, &kit->err));
 }
 
 static void
@@ -129,15 +119,16 @@ struct bus_kit *
 bus_kit_open(unsigned memory_bytes)
 {
 	struct bus_kit *kit = mem_new(sizeof(*kit));
+	char id[ID_ULID_SIZE];
 
 	kit->folder = unit_folder();
 	kit->memory_bytes = memory_bytes;
-	kit->begin_ms = clock_unix_ms();
+	id_ulid(id);
+	for (unsigned i = 0; i < ID_ULID_SIZE; i++)
+		kit->org[i] = id[i] >= 'A' ? id[i] - 'A' + 'a' : id[i];
 	ok(kit, loop_new(&kit->loop, &kit->err));
 	open_store(kit);
-	ok(kit, store_ask_and_wait(kit->store, insert_org, NULL, &kit->err));
-	bus_kit_add_function(kit, "a");
-	bus_kit_add_function(kit, "b");
+	bus_kit_add_org(kit);
 	open_bus(kit);
 	return kit;
 }
@@ -231,7 +222,7 @@ bus_kit_put_init(
 	put->put.done = on_put;
 	snprintf(put->body, sizeof(put->body), "message %u", number);
 	bus_kit_id(number, row->id);
-	snprintf(row->org, sizeof(row->org), "acme");
+	snprintf(row->org, sizeof(row->org), "%s", kit->org);
 	snprintf(row->function, sizeof(row->function), "%s", function);
 	snprintf(row->origin, sizeof(row->origin), "async");
 	row->created_ms = row->due_ms = clock_unix_ms();
@@ -301,6 +292,8 @@ on_message(struct bus_queue *queue, struct bus_message *message, void *arg)
 		taker->n_most = taker->n_in_hand;
 	if (taker->is_settling)
 		bus_kit_settle_later(taker, i);
+	if (taker->detach_at == taker->n_taken)
+		bus_kit_taker_detach(taker);
 }
 
 struct bus_kit_taker *
@@ -310,7 +303,7 @@ bus_kit_take(struct bus_kit *kit, const char *function, unsigned credit)
 	struct bus_consumer consumer = {.on_message = on_message, .arg = taker};
 
 	taker->kit = kit;
-	taker->queue = kit->ops->attach(kit->bus, "acme", function, credit, &consumer);
+	taker->queue = kit->ops->attach(kit->bus, kit->org, function, credit, &consumer);
 	assert_non_null(taker->queue);
 	return taker;
 }
@@ -447,6 +440,78 @@ bus_kit_stats(struct bus_kit *kit, const char *function)
 {
 	struct bus_stats stats;
 
-	kit->ops->stats(kit->bus, function ? "acme" : "", function ? function : "", &stats);
+	kit->ops->stats(kit->bus, function ? kit->org : "", function ? function : "", &stats);
 	return stats;
+}
+
+struct counting {
+	struct bus_kit *kit;
+	const char *function;
+	uint64_t n_waiting, n_in_hand;
+};
+
+static bool
+has_stats(void *arg)
+{
+	struct counting *counting = arg;
+	struct bus_stats stats = bus_kit_stats(counting->kit, counting->function);
+
+	return stats.is_known && stats.n_waiting == counting->n_waiting &&
+	       stats.n_in_hand == counting->n_in_hand;
+}
+
+void
+bus_kit_expect_stats(
+	struct bus_kit *kit, const char *function, uint64_t n_waiting, uint64_t n_in_hand)
+{
+	struct counting counting = {kit, function, n_waiting, n_in_hand};
+
+	bus_kit_wait(kit, has_stats, &counting);
+}
+
+/* ---- what the store says ---- */
+
+struct finding {
+	struct bus_kit *kit;
+	char id[ID_ULID_SIZE];
+	int state;
+};
+
+static void
+on_found(const struct row_delivery *row, void *arg)
+{
+	((struct finding *)arg)->state = row->state;
+}
+
+static int
+find_state(struct store_db *db, void *arg, struct err *err)
+{
+	struct finding *finding = arg;
+
+	thread_on_store();
+	return row_delivery_find(db, finding->kit->org, finding->id, on_found, finding, err);
+}
+
+struct expecting {
+	struct finding finding;
+	enum row_delivery_state want;
+};
+
+static bool
+has_state(void *arg)
+{
+	struct expecting *expecting = arg;
+	struct bus_kit *kit = expecting->finding.kit;
+
+	ok(kit, store_ask_and_wait(kit->store, find_state, &expecting->finding, &kit->err));
+	return expecting->finding.state == (int)expecting->want;
+}
+
+void
+bus_kit_expect_state(struct bus_kit *kit, unsigned number, enum row_delivery_state state)
+{
+	struct expecting expecting = {{.kit = kit}, state};
+
+	bus_kit_id(number, expecting.finding.id);
+	bus_kit_wait(kit, has_state, &expecting);
 }

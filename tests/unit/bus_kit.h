@@ -2,11 +2,12 @@
 /*
  * bus_kit - a bus on a real store and loop, and a consumer that remembers what it was given.
  *
- *	OWN(bus_kit) struct bus_kit *kit = bus_kit_open(0);    org "acme", functions "a" and "b"
+ *	OWN(bus_kit) struct bus_kit *kit = bus_kit_open(0);
  *
  * MAYFLY_TEST_BUS names the implementation (bus_find); without it, embedded. Messages are known by
- * numbers: in their ids, and as what they carry. Everything runs on the test's thread: the loop
- * turns while somebody waits.
+ * numbers: in their ids, and as what they carry. The org has another name in each kit, so that
+ * nothing that a broker remembers is its own. Everything runs on the test's thread: the loop turns
+ * while somebody waits.
  */
 #ifndef MAYFLY_BUS_KIT_H
 #define MAYFLY_BUS_KIT_H
@@ -24,16 +25,16 @@ struct bus_kit {
 	const struct bus_ops *ops;
 	struct bus *bus;
 	char *folder;
+	char org[64];
 	unsigned memory_bytes;
-	uint64_t begin_ms; /* Unix time at which the kit was opened */
 	struct err err;
 };
 
 struct bus_kit *bus_kit_open(unsigned memory_bytes /* 0: 64 MiB */);
 void bus_kit_close(struct bus_kit *kit);
-void bus_kit_reopen(struct bus_kit *kit); /* bus and store, as after a restart */
-void bus_kit_add_function(struct bus_kit *kit, const char *name);
-void bus_kit_remove_function(struct bus_kit *kit, const char *name);
+void bus_kit_reopen(struct bus_kit *kit);  /* bus and store, as after a restart */
+void bus_kit_add_org(struct bus_kit *kit); /* the kit's own */
+void bus_kit_remove_org(struct bus_kit *kit);
 OWN_DEFINE(bus_kit, struct bus_kit *, bus_kit_close)
 
 /* Runs the loop until is_done(arg); fails the test when that takes too long. */
@@ -64,7 +65,7 @@ unsigned bus_kit_number(const char *id);
 
 /* ---- taking ---- */
 
-enum { BUS_KIT_TAKEN_MAX = 20000 };
+enum { BUS_KIT_TAKEN_MAX = 4000 };
 struct bus_kit_taker {
 	struct bus_kit *kit;
 	struct bus_queue *queue;
@@ -73,6 +74,7 @@ struct bus_kit_taker {
 	unsigned n_taken;                  /* all there ever were */
 	unsigned n_in_hand, n_most;        /* most at once */
 	bool is_settling;                  /* each one at once */
+	unsigned detach_at;                /* while it is given the n-th; 0 never */
 };
 
 struct bus_kit_taker *bus_kit_take(struct bus_kit *kit, const char *function, unsigned credit);
@@ -80,7 +82,7 @@ void bus_kit_taker_detach(struct bus_kit_taker *taker);
 void bus_kit_taker_free(struct bus_kit_taker *taker); /* does not detach */
 OWN_DEFINE(bus_kit_taker, struct bus_kit_taker *, bus_kit_taker_free)
 
-/* Waits until n have come in all. */
+/* Waits until n have come in all, and fails the test if more have. */
 void bus_kit_taker_wait(struct bus_kit_taker *taker, unsigned n);
 /* The numbers of those in hand, in the order they came, joined by spaces: freed by the caller. */
 char *bus_kit_taker_text(const struct bus_kit_taker *taker);
@@ -95,6 +97,12 @@ void bus_kit_settle(struct bus_kit_taker *taker, unsigned i);       /* DONE; wai
 void bus_kit_settle_later(struct bus_kit_taker *taker, unsigned i); /* DONE; nobody waits */
 void bus_kit_retry(struct bus_kit_taker *taker, unsigned i, unsigned after_ms);
 
+/* Waits until so many wait and are in hand (of NULL: of all functions). */
+void bus_kit_expect_stats(
+	struct bus_kit *kit, const char *function, uint64_t n_waiting, uint64_t n_in_hand);
 struct bus_stats bus_kit_stats(struct bus_kit *kit, const char *function);
+
+/* State of a delivery's row, waited for until it is `state`. */
+void bus_kit_expect_state(struct bus_kit *kit, unsigned number, enum row_delivery_state state);
 
 #endif
