@@ -22,14 +22,32 @@
 #include "domain/delivery_policy.h"
 #include "net/fetch.h"
 
+#define DELIVERY_KEY_MAX  128 /* bytes of an order key and of an idempotency key */
+#define DELIVERY_KEY_SIZE 65  /* an org's key for callbacks, hex, terminated */
+
+/* What a destination of kind event gets; all borrowed. */
+struct delivery_event {
+	const char *id, *source, *type, *subject;
+	const json_t *data;
+};
+
 struct delivery_host; /* one per daemon: domain->deliveries */
 
 struct delivery_config {
 	struct bus *bus;          /* borrowed */
 	struct fetch_host *fetch; /* borrowed */
-	const char *hmac_key;     /* borrowed: signs callbacks; made and kept by the daemon */
-	unsigned max_length_org;  /* waiting ones of an org: 100,000 */
+	struct str hmac_key;     /* copied: callbacks of all orgs are signed with keys made of it */
+	unsigned max_length_org; /* waiting ones of an org: 100,000 */
+	/* Accepts an event of an org: what destinations of kind event go to. NULL: there are none.
+	 */
+	void (*emit)(struct domain *domain, const char *org, const struct delivery_event *event,
+		void (*done)(int code, const struct err *err, void *arg), void *arg);
+	/* The policy that a trigger or schedule (by origin) has for its deliveries, borrowed; NULL
+	 * for the function's. */
+	const struct delivery_policy *(*policy_of)(
+		struct domain *domain, const char *org, const char *origin, const char *source);
 };
+/* Sets domain->deliveries. */
 int delivery_host_new(struct domain *domain, const struct delivery_config *config,
 	struct delivery_host **ret, struct err *err);
 /* After domain_resume(): attaches the queues of all functions that serve. */
@@ -43,12 +61,13 @@ void delivery_function_gone(struct function *function) ON_LOOP;
 
 struct delivery_request {
 	struct function *function;
+	const char *id;     /* a ULID that its head names; NULL: one is made */
 	uint32_t version;   /* 0 for the active one when it runs */
 	const char *origin; /* "async", "event", "schedule", "redrive", "destination" */
 	const char *source; /* name of trigger or schedule, "" */
 	enum frame_trigger frame;
 	struct str method, path;                             /* for the record */
-	struct str head, body;                               /* copied */
+	struct str head, body;                               /* copied; head: of FRAME_HTTP */
 	struct str order_key, idempotency_key, callback_url; /* copied; "" for none */
 	uint64_t due_ms;                                     /* 0 for now */
 	const struct delivery_policy
@@ -60,9 +79,10 @@ struct delivery_accepted {
 };
 typedef void delivery_put_fn(
 	int code, const struct delivery_accepted *accepted, const struct err *err, void *arg);
-/* Refused at once: NOT_FOUND (no function that could serve), RATE (its queue or its org's is full;
- * err says which), TOO_LARGE, INVALID (a key or URL), UNAVAILABLE (stopping, broker away). done()
- * comes exactly once, perhaps before this returns. */
+/* What is accepted runs when its function serves, also where that is not yet. Refused at once:
+ * NOT_FOUND (the function is being deleted, or has no such version), RATE (its queue or its org's
+ * is full; err says which), TOO_LARGE, INVALID (a key or URL), UNAVAILABLE (stopping, broker away).
+ * done() comes exactly once, perhaps before this returns. */
 void delivery_put(struct delivery_host *host, const struct delivery_request *request,
 	delivery_put_fn *done, void *arg) ON_LOOP;
 
@@ -70,13 +90,23 @@ void delivery_put(struct delivery_host *host, const struct delivery_request *req
 void delivery_cancel(struct delivery_host *host, struct str org, struct str id,
 	void (*done)(int code, const struct err *err, void *arg), void *arg) ON_LOOP;
 
-/* JSON of one: {"id","function","state":"queued|running|done|dead|cancelled","origin","attempts":
- * [{"number","call_id","version","started_ms","wall_us","status","code","message","log"}],…,
- * "result":{"status","headers","body" or "body_base64"}}. With wait_ms it comes when the delivery
- * has ended, or then. */
+/* JSON of one: {"id","org","function","version","state":"queued|running|done|dead|cancelled",
+ * "origin","source","order_key","idempotency_key","callback_url","method","path","created_at",
+ * "due_at","expires_at","ended_at","attempt_count","status","code","message",
+ * "attempts":[{"number","call_id","version","started_at","wall_us","status","code","message",
+ * "log"}],"result":{"status","headers","body" or "body_base64"} or null,
+ * "payload":{"head","body" or "body_base64"}}; a list has the members up to "message". With wait_ms
+ * it comes when the delivery has ended, or then; delivery_get_stop() gives up waiting and the JSON
+ * comes at once. */
 typedef void delivery_json_fn(int code, const json_t *json, const struct err *err, void *arg);
-void delivery_get(struct delivery_host *host, struct str org, struct str id, unsigned wait_ms,
-	delivery_json_fn *done, void *arg) ON_LOOP;
+struct delivery_wait;
+struct delivery_wait *delivery_get(struct delivery_host *host, struct str org, struct str id,
+	unsigned wait_ms, delivery_json_fn *done, void *arg) ON_LOOP;
+void delivery_get_stop(struct delivery_wait *wait) ON_LOOP;  /* done() comes soon */
+void delivery_get_leave(struct delivery_wait *wait) ON_LOOP; /* done() does not come */
+/* {"deliveries": [...]}, newest first. */
+void delivery_list_running(struct delivery_host *host, struct str org, struct str function,
+	unsigned n, delivery_json_fn *done, void *arg) ON_LOOP;
 void delivery_list(struct delivery_host *host, const struct row_delivery_query *query,
 	delivery_json_fn *done, void *arg) ON_LOOP;
 
@@ -85,13 +115,27 @@ void delivery_list(struct delivery_host *host, const struct row_delivery_query *
 void delivery_redrive(struct delivery_host *host, struct str org, struct str id,
 	struct function *to /* NULL: the same */, uint32_t version, delivery_put_fn *done,
 	void *arg) ON_LOOP;
+/* All dead ones of a function ("" of the org), oldest first, until one is refused: n went, and
+ * err says what stopped it, if anything did. */
+void delivery_redrive_all(struct delivery_host *host, struct str org, struct str function,
+	struct function *to, uint32_t version,
+	void (*done)(int code, unsigned n, const struct err *err, void *arg), void *arg) ON_LOOP;
+void delivery_delete(struct delivery_host *host, struct str org, struct str id,
+	void (*done)(int code, const struct err *err, void *arg), void *arg) ON_LOOP;
 void delivery_purge(struct delivery_host *host, struct str org, struct str function /* "" all */,
 	void (*done)(int code, unsigned n, void *arg), void *arg) ON_LOOP;
 
+/* The key that an org's callbacks are signed with. */
+void delivery_callback_key(
+	const struct delivery_host *host, struct str org, char ret[static DELIVERY_KEY_SIZE]);
+
 struct delivery_stats { /* of a function */
-	uint64_t n_queued, n_running, n_dead, oldest_ms;
+	uint64_t n_queued, n_running, n_dead;
+	uint64_t oldest_ms; /* Unix time at which the oldest queued one was accepted; 0 for none */
 	uint64_t n_accepted, n_done, n_retries, n_refused; /* since start */
 };
 void delivery_stats(const struct function *function, struct delivery_stats *ret) ON_LOOP;
+/* The name of the bus, and whether it answers. */
+const char *delivery_bus(const struct delivery_host *host, bool *ret_is_up) ON_LOOP;
 
 #endif

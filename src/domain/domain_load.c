@@ -7,6 +7,7 @@
 #include "domain/function.h"
 #include "domain/pool.h"
 #include "domain/token.h"
+#include "domain/trigger_inside.h"
 #include "store/rows.h"
 
 static bool
@@ -95,6 +96,13 @@ load_version(const struct row_version *row, void *arg)
 	return true;
 }
 
+static bool
+load_trigger(const struct row_trigger *row, void *arg)
+{
+	trigger_add(arg, row);
+	return true;
+}
+
 static int
 load_work(struct store_db *db, void *arg, struct err *err)
 {
@@ -108,6 +116,8 @@ load_work(struct store_db *db, void *arg, struct err *err)
 		rc = row_function_list(db, load_function, arg, err);
 	if (rc >= 0)
 		rc = row_version_list(db, load_version, arg, err);
+	if (rc >= 0)
+		rc = row_trigger_list(db, load_trigger, arg, err);
 	return rc;
 }
 

@@ -73,6 +73,10 @@ typedef void event_accept_fn(
 void event_accept(struct domain *domain, struct org *org, struct event_list *list,
 	event_accept_fn *done, void *arg) ON_LOOP;
 
+/* What a destination of kind event gets: accepted like any other (delivery_config.emit). */
+void event_emit(struct domain *domain, const char *org, const struct delivery_event *event,
+	void (*done)(int code, const struct err *err, void *arg), void *arg) ON_LOOP;
+
 /* Live: what an org accepts from now on, after those that it still remembers (100, 4 MiB). `id`
  * is a ULID, which later events have higher. */
 struct event_follow {

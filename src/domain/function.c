@@ -8,6 +8,7 @@
 #include "domain/function_change.h"
 #include "domain/pool.h"
 #include "domain/record.h"
+#include "domain/trigger_inside.h"
 
 /* ---- state ---- */
 
@@ -204,6 +205,7 @@ function_leave(struct function *function)
 	list_push_back(&function->org->domain->leaving, &function->link);
 	function->org->n_leaving++;
 	function_changed(function, true);
+	trigger_function_gone(function->org, function->name);
 	function->n_calls++; /* so that it outlives its last version here */
 	while ((version = list_first(&function->versions, struct version, link)))
 		version_drop(version);

@@ -3,8 +3,10 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "domain/event.h"
 #include "domain/function.h"
 #include "domain/token.h"
+#include "domain/trigger_inside.h"
 #include "store/rows.h"
 
 struct org *
@@ -22,19 +24,42 @@ org_add(struct domain *domain, const char *name, uint64_t created_ms)
 	org->created_ms = created_ms;
 	org->functions = MAP_INIT;
 	org->routes = MAP_INIT;
+	org->triggers = MAP_INIT;
+	org->trigger_index = trigger_index_new();
+	org->events = event_log_new();
 	org->domain = domain;
 	map_put(&domain->orgs, str_of(org->name), org);
 	return org;
 }
 
+static void
+org_drop(struct org *org)
+{
+	map_done(&org->functions);
+	map_done(&org->routes);
+	trigger_free_all(org);
+	event_log_free(org->events);
+	free(org);
+}
+
+void
+org_hold(struct org *org)
+{
+	org->n_leaving++;
+}
+
+void
+org_release(struct org *org)
+{
+	org->n_leaving--;
+	org_settle(org);
+}
+
 void
 org_settle(struct org *org)
 {
-	if (!org->is_deleting || org->n_leaving || org->functions.len)
-		return;
-	map_done(&org->functions);
-	map_done(&org->routes);
-	free(org);
+	if (org->is_deleting && !org->n_leaving && !org->functions.len)
+		org_drop(org);
 }
 
 void
@@ -42,9 +67,7 @@ org_free(struct org *org)
 {
 	map_each (&org->functions, entry)
 		function_free(entry->value);
-	map_done(&org->functions);
-	map_done(&org->routes);
-	free(org);
+	org_drop(org);
 }
 
 /* ---- changes ---- */

@@ -10,12 +10,15 @@
 struct org {
 	char name[64];
 	uint64_t created_ms;
-	struct map functions;  /* name → struct function, owned */
-	struct map routes;     /* route without slashes at its ends → struct function, borrowed */
-	struct map schedules;  /* name → struct schedule, owned */
-	bool is_deleting;      /* not in domain.orgs any more */
-	unsigned n_leaving;    /* its functions in domain.leaving: it lives as long as they */
-	struct domain *domain; /* borrowed */
+	struct map functions; /* name → struct function, owned */
+	struct map routes;    /* route without slashes at its ends → struct function, borrowed */
+	struct map schedules; /* name → struct schedule, owned */
+	struct map triggers;  /* name → struct trigger, owned */
+	struct trigger_index *trigger_index; /* owned: of those that are enabled */
+	struct event_log *events;            /* owned: what it accepted last */
+	bool is_deleting;                    /* not in domain.orgs any more */
+	unsigned n_leaving;                  /* its functions in domain.leaving, and who holds it */
+	struct domain *domain;               /* borrowed */
 };
 
 struct org *org_find(const struct domain *domain, struct str name);
@@ -30,6 +33,9 @@ void org_delete(struct org *org, org_done_fn *done, void *arg) ON_LOOP;
 
 /* An org of the store, into domain.orgs. */
 struct org *org_add(struct domain *domain, const char *name, uint64_t created_ms);
+/* It lives on, though it may be deleted meanwhile, until it is released. */
+void org_hold(struct org *org);
+void org_release(struct org *org);
 /* Frees an org that was deleted when its last function has left. */
 void org_settle(struct org *org);
 /* Frees it with all its functions, at the end of the process. */

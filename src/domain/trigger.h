@@ -24,6 +24,8 @@
 struct trigger;       /* held by its org */
 struct trigger_index; /* of an org, owned by it */
 
+enum { TRIGGER_BYTES_MAX = 16 << 10, TRIGGERS_MAX = 10000 /* of one org */ };
+
 int trigger_put(struct domain *domain, struct org *org, struct str name, const json_t *document,
 	void (*done)(
 		int code, struct trigger *trigger, bool is_new, const struct err *err, void *arg),
@@ -40,5 +42,23 @@ void trigger_match(struct org *org, const struct event *event,
 	void (*each)(struct trigger *trigger, void *arg), void *arg);
 /* A dry run: for each trigger {"name", "matches", "why": "type is not exactly …"}. */
 json_t *trigger_explain(struct org *org, const struct event *event);
+
+struct trigger_figures {
+	const char *name;
+	uint64_t n_matched, n_delivered, n_failed; /* since start */
+	uint64_t n_waiting, oldest_ms; /* as trigger_look() saw them; 0 when nothing waits */
+};
+void trigger_figures(const struct trigger *trigger, struct trigger_figures *ret);
+/* Asks the store what waits of all triggers, so that figures and JSON say it. */
+void trigger_look(struct domain *domain, void (*done)(void *arg), void *arg) ON_LOOP;
+
+/* ---- for who delivers ---- */
+
+/* The policy that a trigger has for its deliveries, borrowed; NULL for the function's. */
+const struct delivery_policy *trigger_policy_of(
+	struct domain *domain, const char *org, const char *trigger) ON_LOOP;
+/* One of its deliveries ended. */
+void trigger_settled(
+	struct domain *domain, const char *org, const char *trigger, bool is_delivered) ON_LOOP;
 
 #endif

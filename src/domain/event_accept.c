@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * event_accept - from an event to its deliveries.
+ *
+ *	 which are known? ──▶ a delivery per trigger ── all on disk ──▶ noted as known ──▶ done
+ *	     (store)              └─ one refused ──▶ done, nothing noted     (store)
+ *
+ * The deliveries come first: a crash before the note leaves an event that its sender, which heard
+ * nothing, sends again, and whose deliveries are told by their idempotency keys. The other way
+ * round it would be known, and lost.
+ */
+#include "domain/event.h"
+
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "domain/function.h"
+#include "domain/trigger_inside.h"
+
+#define KNOWN_MS 86400000ull
+#define TRIM_N   3 /* old ones that go for each new one, so that none pile up */
+
+struct accepting {
+	struct store_message message;
+	struct domain *domain; /* borrowed */
+	struct org *org;       /* borrowed, held */
+	struct event_list list;
+	bool *is_known; /* owned: of each event */
+	uint64_t now_ms;
+	unsigned n_pending; /* deliveries whose answer is to come, and one while they are put */
+	struct event_accepted accepted;
+	int code; /* of the first delivery that was refused */
+	struct err err;
+	event_accept_fn *done;
+	void *arg; /* borrowed */
+};
+
+static void
+accept_free(struct accepting *accepting) ON_LOOP
+{
+	event_list_done(&accepting->list);
+	free(accepting->is_known);
+	org_release(accepting->org);
+	free(accepting);
+}
+
+static void
+accept_end(struct accepting *accepting, int code, const struct err *err) ON_LOOP
+{
+	accepting->done(code < 0 ? code : 0, code < 0 ? NULL : &accepting->accepted,
+		code < 0 ? err : NULL, accepting->arg);
+	accept_free(accepting);
+}
+
+/* ---- noted ---- */
+
+static int
+note_work(struct store_db *db, struct store_message *message, struct err *err)
+{
+	struct accepting *accepting = list_owner(message, struct accepting, message);
+	uint64_t since_ms = accepting->now_ms - KNOWN_MS;
+	unsigned n_removed;
+
+	thread_on_store();
+	for (size_t i = 0; i < accepting->list.n; i++) {
+		const struct event *event = &accepting->list.at[i];
+		int rc;
+
+		if (accepting->is_known[i])
+			continue;
+		rc = row_event_insert(db, accepting->org->name, event->source, event->id,
+			accepting->now_ms, since_ms, err);
+		if (rc == ERR_CONFLICT)
+			accepting->is_known[i] = true;
+		else if (rc < 0)
+			return rc;
+	}
+	return row_event_trim(db, since_ms, TRIM_N * (unsigned)accepting->list.n, &n_removed, err);
+}
+
+static void
+note_done(struct store_message *message)
+{
+	struct accepting *accepting = list_owner(message, struct accepting, message);
+
+	thread_on_loop();
+	for (size_t i = 0; message->code >= 0 && i < accepting->list.n; i++) {
+		if (accepting->is_known[i])
+			accepting->accepted.n_known++;
+		else if (!accepting->org->is_deleting)
+			event_log_add(accepting->org->events, &accepting->list.at[i]);
+	}
+	accept_end(accepting, message->code, &message->err);
+}
+
+static void
+note(struct accepting *accepting) ON_LOOP
+{
+	accepting->message = (struct store_message){.work = note_work, .done = note_done};
+	store_ask(accepting->domain->store, &accepting->message);
+}
+
+/* ---- put ---- */
+
+struct putting {
+	struct accepting *accepting; /* borrowed */
+	const struct event *event;   /* borrowed */
+	char trigger[64];
+};
+
+static void
+put_came(struct accepting *accepting) ON_LOOP
+{
+	if (--accepting->n_pending)
+		return;
+	if (accepting->code == 0 && accepting->domain->is_stopping)
+		accepting->code = err_set(&accepting->err, ERR_UNAVAILABLE, "mayfly is stopping");
+	if (accepting->code < 0)
+		accept_end(accepting, accepting->code, &accepting->err);
+	else
+		note(accepting);
+}
+
+static void
+put_done(int code, const struct delivery_accepted *accepted, const struct err *err, void *arg)
+{
+	OWN(mem) struct putting *putting = arg;
+	struct accepting *accepting = putting->accepting;
+	struct trigger *trigger = trigger_find(accepting->org, str_of(putting->trigger));
+
+	thread_on_loop();
+	if (code >= 0 && !accepted->is_known) {
+		accepting->accepted.n_deliveries++;
+		if (trigger)
+			trigger->n_matched++;
+	} else if (code < 0 && code != ERR_NOT_FOUND && accepting->code == 0) {
+		accepting->code = code;
+		accepting->err = *err;
+		err_wrap(&accepting->err, code, "trigger %s", putting->trigger);
+	}
+	put_came(accepting);
+}
+
+/* What a value is too long for, its digest stands for. */
+static void
+order_key(const struct trigger *trigger, const struct event *event, char ret[static 129])
+{
+	const json_t *value = trigger->plan.order_key
+				      ? trigger_filter_find(event, trigger->plan.order_key)
+				      : NULL;
+	char room[32];
+	struct str text = trigger_filter_text(value, room);
+
+	if (text.len > 128)
+		id_sha256(text, ret);
+	else
+		snprintf(ret, 129, "%.*s", STR_ARG(text));
+}
+
+/* The same event for the same trigger has the same key, whoever sends it how often. */
+static void
+known_key(const struct trigger *trigger, const struct event *event, char ret[static 80])
+{
+	OWN(buf) struct buf text = BUF_INIT;
+	char digest[ID_SHA256_SIZE];
+
+	buf_printf(&text, "%s %zu %s %s", trigger->name, strlen(event->source), event->source,
+		event->id);
+	id_sha256(buf_str(&text), digest);
+	snprintf(ret, 80, "event/%s", digest);
+}
+
+static void
+put_one(struct trigger *trigger, void *arg)
+{
+	struct putting *of = arg, *putting;
+	struct accepting *accepting = of->accepting;
+	struct function *function = function_find(trigger->org, str_of(trigger->function));
+	char key[80], order[129];
+
+	thread_on_loop();
+	if (!function || accepting->code < 0)
+		return;
+	putting = mem_new(sizeof(*putting));
+	*putting = *of;
+	memcpy(putting->trigger, trigger->name, sizeof(putting->trigger));
+	known_key(trigger, of->event, key);
+	order_key(trigger, of->event, order);
+	const struct delivery_request request = {
+		.function = function,
+		.origin = "event",
+		.source = trigger->name,
+		.frame = FRAME_DIRECT,
+		.method = STR(""),
+		.path = STR(""),
+		.head = STR(""),
+		.body = str_n(of->event->text, of->event->text_len),
+		.order_key = str_of(order),
+		.idempotency_key = str_of(key),
+		.callback_url = STR(""),
+		.policy = trigger->plan.has_policy ? &trigger->plan.policy : NULL,
+	};
+
+	accepting->n_pending++;
+	delivery_put(accepting->domain->deliveries, &request, put_done, putting);
+}
+
+static void
+put_all(struct accepting *accepting) ON_LOOP
+{
+	accepting->n_pending = 1;
+	for (size_t i = 0; i < accepting->list.n; i++) {
+		struct putting putting = {accepting, &accepting->list.at[i], ""};
+
+		if (!accepting->is_known[i])
+			trigger_match(accepting->org, putting.event, put_one, &putting);
+	}
+	put_came(accepting);
+}
+
+/* ---- known ---- */
+
+/* Twice in one batch is once, too. */
+static bool
+is_repeated(const struct event_list *list, size_t at)
+{
+	for (size_t i = 0; i < at; i++)
+		if (strcmp(list->at[i].id, list->at[at].id) == 0 &&
+			strcmp(list->at[i].source, list->at[at].source) == 0)
+			return true;
+	return false;
+}
+
+static int
+ask_work(struct store_db *db, struct store_message *message, struct err *err)
+{
+	struct accepting *accepting = list_owner(message, struct accepting, message);
+	int rc = 0;
+
+	thread_on_store();
+	for (size_t i = 0; rc == 0 && i < accepting->list.n; i++) {
+		const struct event *event = &accepting->list.at[i];
+
+		accepting->is_known[i] = is_repeated(&accepting->list, i);
+		if (!accepting->is_known[i])
+			rc = row_event_is_known(db, accepting->org->name, event->source, event->id,
+				accepting->now_ms - KNOWN_MS, &accepting->is_known[i], err);
+	}
+	return rc;
+}
+
+static void
+ask_done(struct store_message *message)
+{
+	struct accepting *accepting = list_owner(message, struct accepting, message);
+
+	thread_on_loop();
+	if (message->code >= 0 && accepting->org->is_deleting)
+		message->code = err_set(
+			&message->err, ERR_NOT_FOUND, "there is no org %s", accepting->org->name);
+	if (message->code < 0)
+		accept_end(accepting, message->code, &message->err);
+	else
+		put_all(accepting);
+}
+
+void
+event_accept(struct domain *domain, struct org *org, struct event_list *list, event_accept_fn *done,
+	void *arg)
+{
+	struct accepting *accepting = mem_new(sizeof(*accepting));
+	struct err err = {0};
+
+	org_hold(org);
+	accepting->domain = domain;
+	accepting->org = org;
+	accepting->list = *list;
+	*list = (struct event_list){0};
+	accepting->is_known = mem_new((accepting->list.n + 1) * sizeof(bool));
+	accepting->now_ms = clock_unix_ms();
+	accepting->accepted.n_events = (unsigned)accepting->list.n;
+	accepting->done = done;
+	accepting->arg = arg;
+	accepting->message = (struct store_message){.work = ask_work, .done = ask_done};
+	if (domain->is_stopping || !domain->deliveries) {
+		err_set(&err, ERR_UNAVAILABLE, "mayfly is stopping");
+		accept_end(accepting, ERR_UNAVAILABLE, &err);
+		return;
+	}
+	store_ask(domain->store, &accepting->message);
+}
+
+/* ---- of our own ---- */
+
+struct emitting {
+	void (*done)(int code, const struct err *err, void *arg);
+	void *arg; /* borrowed */
+};
+
+static void
+emit_done(int code, const struct event_accepted *accepted, const struct err *err, void *arg)
+{
+	OWN(mem) struct emitting *emitting = arg;
+
+	thread_on_loop();
+	emitting->done(code, err, emitting->arg);
+}
+
+static json_t *
+emit_json(const struct delivery_event *event)
+{
+	char time[CLOCK_ISO_SIZE];
+
+	clock_iso(clock_unix_ms(), time);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:O*}", "specversion", "1.0", "id",
+		event->id, "source", event->source, "type", event->type, "time", time,
+		"datacontenttype", "application/json", "subject",
+		event->subject && event->subject[0] ? event->subject : NULL, "data", event->data);
+}
+
+void
+event_emit(struct domain *domain, const char *org_name, const struct delivery_event *event,
+	void (*done)(int code, const struct err *err, void *arg), void *arg)
+{
+	struct org *org = org_find(domain, str_of(org_name));
+	struct event_list list = {0};
+	struct emitting *emitting;
+	struct err err = {0};
+	json_t *json = emit_json(event);
+	int rc;
+
+	list.at = mem_new(sizeof(*list.at));
+	if (!org || !json) {
+		json_decref(json);
+		rc = org ? err_set(&err, ERR_INVALID, "an event must be UTF-8")
+			 : err_set(&err, ERR_NOT_FOUND, "there is no org %s", org_name);
+	} else {
+		rc = event_adopt(json, STR_NONE, list.at, &err);
+		list.n = rc == 0;
+	}
+	if (rc < 0) {
+		event_list_done(&list);
+		done(rc, &err, arg);
+		return;
+	}
+	emitting = mem_new(sizeof(*emitting));
+	emitting->done = done;
+	emitting->arg = arg;
+	event_accept(domain, org, &list, emit_done, emitting);
+}
