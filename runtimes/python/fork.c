@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "own_data.h"
 #include "sandbox/template.h"
 #include "sandbox/template_serve.h"
 
@@ -72,6 +73,7 @@ fork_serve(struct python_object *self, struct python_object *none)
 	static const struct template_hooks hooks;
 	int rc;
 
+	own_data_take();
 	PyOS_BeforeFork();
 	rc = template_serve(TEMPLATE_FD, &hooks);
 	if (rc == 1) {

@@ -21,9 +21,11 @@ mayfly_fork.prepare()
 
 import shim  # noqa: E402
 
-LOADED = """base64 collections.abc contextlib copy dataclasses datetime decimal enum functools hashlib
-    hmac importlib io itertools json logging math operator os.path random re secrets string struct
-    threading time traceback types typing urllib.parse uuid""".split()
+LOADED = """base64 bisect collections.abc concurrent.futures.thread contextlib copy csv dataclasses
+    datetime decimal enum functools glob gzip hashlib heapq hmac importlib inspect io itertools json
+    logging math operator os.path pathlib queue random re secrets select selectors shutil socket string
+    struct subprocess tempfile textwrap threading time traceback types typing unicodedata urllib.parse
+    uuid zlib""".split()
 
 # Variables that an interpreter, libc or a library looks at when it begins.
 AT_BOOT = ("PYTHON", "LD_", "LC_", "LANG", "LANGUAGE", "MALLOC_", "GLIBC_TUNABLES", "OPENSSL_")

@@ -55,6 +55,22 @@ def test_a_fork_is_what_a_boot_is(org):
     assert forked['name'] == 'one'
 
 
+DATA = '''
+with open("/proc/self/maps") as maps:
+    FILES = [line.split()[-1] for line in maps if " rw-p " in line and "/" in line]
+
+def handler(event, context):
+    return FILES
+'''
+
+
+def test_the_data_of_a_fork_is_memory_of_no_file(org):
+    forked = look(org, 'one', DATA, isolation='instance')
+    booted = look(org, 'two', DATA, isolation='instance', environment={'PYTHONNOUSERSITE': '1'})
+    assert any('python' in name for name in booted)
+    assert not any('python3' in name and '/lib' not in name for name in forked), forked
+
+
 def test_no_two_forks_begin_with_the_same_random_values(org):
     drawn = [look(org, f'one{i}', isolation='instance')['first'] for i in range(4)]
     for values in zip(*drawn):
