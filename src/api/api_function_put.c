@@ -10,7 +10,7 @@
 
 const char *const api_function_keys[] = {"name", "route", "runtime", "handler", "code", "limits",
 	"isolation", "mechanism", "concurrency", "min_instances", "max_instances", "idle_ms",
-	"keep_on_disconnect", "description", "environment", "network", NULL};
+	"keep_on_disconnect", "description", "environment", "network", "queue", NULL};
 
 /* ---- reading ---- */
 

@@ -32,7 +32,7 @@ enum config_kind {
 struct config {
 	const char *data_dir;                                                /* all text is owned */
 	const char **listen, **tls_listen, **build_hosts, **runtime_folders; /* NULL-terminated */
-	const char **egress_private;                                         /* the same */
+	const char **egress_private, **callback_private;                     /* the same */
 	const char *tls_certificate, *tls_key;
 	const char *user;
 	const char *log_format, *log_level, *metrics;
@@ -42,7 +42,8 @@ struct config {
 	unsigned grace_ms, drain_ms;
 	unsigned max_instances, max_instances_total, max_concurrency, idle_ms, boot_ms, queue_calls;
 	unsigned starts, queue_ms;
-	uint64_t queue_bytes, source_bytes;
+	uint64_t queue_bytes, source_bytes, queue_memory_bytes;
+	unsigned queue_length_org;
 	uint64_t build_memory_bytes, build_bytes;
 	unsigned build_ms, builds;
 	unsigned egress_connections, egress_connect_ms, egress_idle_ms;

@@ -15,6 +15,7 @@
 #include "daemon/lock.h"
 #include "daemon/notify.h"
 #include "daemon/privileges.h"
+#include "daemon/queues.h"
 #include "domain/org.h"
 #include "domain/token.h"
 #include "runtime/language.h"
@@ -41,6 +42,7 @@ struct daemon {
 	struct store *store;        /* owned */
 	struct egress_host *egress; /* owned */
 	struct domain domain;
+	struct queues queues;
 	bool is_domain_open, is_new; /* is_new: this data folder had no token yet */
 	struct api *api;             /* owned */
 	struct http_server *server;  /* owned */
@@ -180,6 +182,7 @@ daemon_close(struct daemon *daemon) ON_LOOP
 		return;
 	daemon->state = DAEMON_STOPPING;
 	daemon->stop_us = clock_mono_us();
+	delivery_host_stop(daemon->queues.deliveries);
 	loop_timer_stop(&daemon->drain);
 	api_stop(daemon->api);
 	http_server_stop(
@@ -320,6 +323,9 @@ daemon_open_domain(struct daemon *daemon, struct err *err) ON_LOOP
 	rc = domain_open(&daemon->domain, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "loading the registry");
+	rc = queues_open(&daemon->queues, daemon->config, &daemon->domain, err);
+	if (rc < 0)
+		return err_wrap(err, rc, "opening the queues");
 	return token_bootstrap(&daemon->domain, &daemon->is_new, err);
 }
 
@@ -403,6 +409,7 @@ daemon_on_first_turn(struct loop_message *message)
 
 	thread_on_loop();
 	domain_resume(&daemon->domain);
+	delivery_host_start(daemon->queues.deliveries);
 	if (daemon->is_new)
 		org_create(&daemon->domain, STR(DAEMON_FIRST_ORG), daemon_on_first_org, daemon);
 	else
@@ -431,11 +438,13 @@ daemon_done(struct daemon *daemon)
 {
 	thread_on_loop();
 	http_server_free(daemon->server);
+	queues_close(&daemon->queues);
 	if (daemon->store) {
 		store_close(daemon->store);
 		loop_stop(daemon->loop);
 		loop_run(daemon->loop);
 	}
+	queues_free(&daemon->queues);
 	api_free(daemon->api);
 	if (daemon->watch)
 		loop_watch_free(daemon->watch);

@@ -23,6 +23,7 @@ struct call {
 	bool is_admitted; /* counted, found by its id, watched */
 	bool is_left;     /* nobody waits for the answer */
 	enum frame_trigger trigger;
+	const char *origin; /* static; NULL for what the trigger says */
 	struct call_events events;
 	char id[ID_ULID_SIZE];
 	char method[16];
@@ -304,6 +305,8 @@ call_tell(struct call *call, const struct err *reason, struct str trace,
 static const char *
 call_trigger(const struct call *call)
 {
+	if (call->origin)
+		return call->origin;
 	return call->trigger == FRAME_HTTP ? "http" : "direct";
 }
 
@@ -316,7 +319,8 @@ call_record(struct call *call, const struct err *reason, const struct call_figur
 	memcpy(row.org, call->function->org->name, sizeof(row.org));
 	memcpy(row.function, call->function->name, sizeof(row.function));
 	memcpy(row.method, call->method, sizeof(row.method));
-	strncpy(row.trigger, call_trigger(call), sizeof(row.trigger));
+	strncpy(row.trigger, call_trigger(call), sizeof(row.trigger) - 1);
+	row.trigger[sizeof(row.trigger) - 1] = '\0';
 	strncpy(row.code, err_word(reason ? reason->code : 0), sizeof(row.code) - 1);
 	row.code[sizeof(row.code) - 1] = '\0';
 	row.path = call->path;
@@ -341,6 +345,8 @@ call_record(struct call *call, const struct err *reason, const struct call_figur
 		call->version ? call->version->config.limits.memory_mib : 0);
 	record_egress(call->domain->records, &row, call->run.measure.egress_loading.in,
 		call->run.measure.egress_loading.out);
+	if (call->events.on_record && !call->is_left)
+		call->events.on_record(&row, call->events.arg);
 }
 
 static void ON_LOOP
@@ -470,6 +476,7 @@ call_new(struct domain *domain, struct call_request *request, const struct call_
 	call->version = call_choose_version(request);
 	call->events = *events;
 	call->trigger = request->trigger;
+	call->origin = request->origin;
 	memcpy(call->id, request->id, sizeof(call->id));
 	if (request->method.len < sizeof(call->method) && request->method.len > 0)
 		memcpy(call->method, request->method.at, request->method.len);

@@ -20,6 +20,7 @@
 #include "runtime/instance.h"
 
 struct call;
+struct row_call;
 
 struct call_figures { /* also in its record, with what cpu_us was when the answer was out */
 	uint64_t queue_us, wall_us, cpu_us;
@@ -40,13 +41,17 @@ struct call_events {
 	void (*on_failure)(struct call *call, const struct err *reason, struct str trace,
 		const struct call_figures *figures, void *arg);
 	void *arg; /* borrowed */
+	/* Its record, once it is made: behind on_end and on_failure, perhaps in a later turn, and
+	 * for a call that was refused too. Borrowed. NULL for who does not ask. */
+	void (*on_record)(const struct row_call *row, void *arg);
 };
 
 struct call_request {
 	struct function *function;
 	struct version *version; /* NULL for the active one */
 	enum frame_trigger trigger;
-	char id[ID_ULID_SIZE];   /* made by the trigger, so that its head can name it */
+	const char *origin;    /* static, for the record: "async", …; NULL for "http", "direct" */
+	char id[ID_ULID_SIZE]; /* made by the trigger, so that its head can name it */
 	struct str method, path; /* for the record; copied (DIRECT: "", "") */
 	struct str head;         /* JSON for the frame; copied or sent before call_start returns */
 	char *body;              /* malloc'd, owned from here on; may be NULL */

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "domain/delivery.h"
 #include "domain/function_change.h"
 #include "domain/pool.h"
 #include "domain/record.h"
@@ -61,6 +62,10 @@ function_changed(struct function *function, bool is_gone)
 	struct function_watch *watch;
 	struct list told;
 
+	if (is_gone)
+		delivery_function_gone(function);
+	else
+		delivery_function_changed(function);
 	list_init(&told);
 	while ((watch = list_first(&function->watchers, struct function_watch, link))) {
 		list_remove(&watch->link);

@@ -36,6 +36,7 @@ version_config_default(const struct domain *domain, struct version_config *ret)
 	if (ret->max_instances > domain->config.max_instances)
 		ret->max_instances = domain->config.max_instances;
 	limits_default(&ret->limits);
+	delivery_policy_default(&ret->queue);
 }
 
 static void
@@ -55,6 +56,7 @@ version_config_done(struct version_config *config)
 {
 	environment_done(config);
 	network_done(&config->network);
+	delivery_policy_done(&config->queue);
 }
 
 static void
@@ -77,6 +79,7 @@ version_config_copy(const struct version_config *from, struct version_config *re
 	for (size_t i = 0; i < from->n_environment; i++)
 		environment_add(ret, from->environment[i].key, from->environment[i].value);
 	network_copy(&from->network, &ret->network);
+	delivery_policy_copy(&from->queue, &ret->queue);
 }
 
 /* ---- reading ---- */
@@ -252,7 +255,7 @@ read_description(
 static int
 read_objects(const json_t *object, const char *path, struct version_config *config, struct err *err)
 {
-	const json_t *limits = NULL, *environment = NULL, *network = NULL;
+	const json_t *limits = NULL, *environment = NULL, *network = NULL, *queue = NULL;
 	char field[sizeof(err->field)];
 	int rc = json_get_object(object, path, "limits", JSON_OPTIONAL, &limits, err);
 
@@ -260,6 +263,8 @@ read_objects(const json_t *object, const char *path, struct version_config *conf
 		rc = json_get_object(object, path, "environment", JSON_OPTIONAL, &environment, err);
 	if (rc >= 0)
 		rc = json_get_object(object, path, "network", JSON_OPTIONAL, &network, err);
+	if (rc >= 0)
+		rc = json_get_object(object, path, "queue", JSON_OPTIONAL, &queue, err);
 	if (rc >= 0 && limits) {
 		field_of(path, "limits", field);
 		rc = limits_read(limits, field, &config->limits, err);
@@ -271,6 +276,10 @@ read_objects(const json_t *object, const char *path, struct version_config *conf
 	if (rc >= 0 && network) {
 		field_of(path, "network", field);
 		rc = network_read(network, field, &config->network, err);
+	}
+	if (rc >= 0 && queue) {
+		field_of(path, "queue", field);
+		rc = delivery_policy_read(queue, field, &config->queue, err);
 	}
 	return rc;
 }
@@ -378,5 +387,6 @@ version_config_json(const struct version_config *config, bool is_with_values)
 	json_object_set_new(object, "description", json_string(config->description));
 	json_object_set_new(object, "environment", environment_json(config, is_with_values));
 	json_object_set_new(object, "network", network_json(&config->network));
+	json_object_set_new(object, "queue", delivery_policy_json(&config->queue));
 	return object;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * version_config - how a version is to run: limits, isolation, scaling, environment, network.
+ * version_config - how a version is to run: limits, isolation, scaling, environment, network,
+ * queue.
  *
  * The same document is read from the API and written into the store; what does not go together is
  * refused where it is read. Knows no function and no instance. ON_LOOP.
@@ -8,6 +9,7 @@
 #ifndef MAYFLY_DOMAIN_VERSION_CONFIG_H
 #define MAYFLY_DOMAIN_VERSION_CONFIG_H
 
+#include "domain/delivery_policy.h"
 #include "domain/domain.h"
 #include "domain/limits.h"
 #include "domain/network.h"
@@ -36,12 +38,13 @@ struct version_config {
 	struct version_variable *environment; /* owned */
 	size_t n_environment;                 /* at most 100, 64 KiB in all */
 	struct network network;               /* owned */
+	struct delivery_policy queue;         /* owned: how its durable calls are tried */
 };
 
 void version_config_default(const struct domain *domain, struct version_config *ret);
 /* Members: limits, isolation, mechanism, concurrency, min_instances, max_instances, idle_ms,
- * keep_on_disconnect, description, environment, network. What is not there stays as it is in *ret;
- * an environment replaces the one before. Other members are the caller's. */
+ * keep_on_disconnect, description, environment, network, queue. What is not there stays as it is in
+ * *ret; an environment replaces the one before. Other members are the caller's. */
 int version_config_read(const struct domain *domain, const json_t *object, const char *path,
 	struct version_config *ret, struct err *err);
 /* What the store has, over *ret: what the provider no longer allows is cut down to it. */

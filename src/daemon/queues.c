@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/queues.h"
+
+#include "base/id.h"
+#include "base/own.h"
+#include "base/path.h"
+#include "domain/domain.h"
+
+#define KEY_BYTES    32
+#define KEY_FILE     "callback-key"
+#define KEY_FILE_MAX 256
+
+/* ---- the key ---- */
+
+static int
+key_make(const char *path, struct buf *ret, struct err *err)
+{
+	uint8_t bytes[KEY_BYTES];
+	char hex[2 * KEY_BYTES + 1];
+
+	id_random(bytes, sizeof(bytes));
+	id_hex(bytes, sizeof(bytes), hex);
+	buf_clear(ret);
+	buf_add_text(ret, hex);
+	return path_write(path, buf_str(ret), 0600, err);
+}
+
+static int
+key_read(const char *data_dir, struct buf *ret, struct err *err)
+{
+	OWN(mem) char *path = path_join(data_dir, KEY_FILE);
+	struct err missing = {0};
+	int rc = path_read(path, KEY_FILE_MAX, ret, &missing);
+
+	if (rc == ERR_NOT_FOUND)
+		return key_make(path, ret, err);
+	if (rc < 0) {
+		*err = missing;
+		return rc;
+	}
+	while (ret->len && ret->at[ret->len - 1] == '\n')
+		buf_cut(ret, ret->len - 1);
+	return 0;
+}
+
+/* ---- the parts ---- */
+
+static int
+open_bus(struct queues *queues, const struct config *config, struct domain *domain, struct err *err)
+{
+	const struct bus_config bus = {
+		.loop = domain->loop,
+		.store = domain->store,
+		.exchange = "mayfly",
+		.memory_bytes = (unsigned)config->queue_memory_bytes,
+	};
+
+	return bus_embedded.open(&bus, &queues->bus, err);
+}
+
+static int
+open_fetch(
+	struct queues *queues, const struct config *config, struct domain *domain, struct err *err)
+{
+	struct fetch_config fetch = {.loop = domain->loop};
+	OWN(egress_ranges) struct egress_ranges ranges = {0};
+	const char **text;
+	int rc;
+
+	for (text = config->callback_private; text && *text; text++) {
+		ranges.at = mem_grow(ranges.at, (ranges.n + 1) * sizeof(*ranges.at));
+		rc = egress_range_parse(str_of(*text), &ranges.at[ranges.n], err);
+		if (rc < 0)
+			return err_set(err, ERR_INVALID, "callback_private: %s is no range", *text);
+		ranges.n++;
+	}
+	fetch.ranges = ranges.at;
+	fetch.n_ranges = ranges.n;
+	return fetch_open(&fetch, &queues->fetch, err);
+}
+
+int
+queues_open(
+	struct queues *queues, const struct config *config, struct domain *domain, struct err *err)
+{
+	OWN(buf) struct buf key = BUF_INIT;
+	struct delivery_config deliveries = {.max_length_org = config->queue_length_org};
+	int rc = key_read(config->data_dir, &key, err);
+
+	if (rc < 0)
+		return err_wrap(err, rc, "the key for callbacks");
+	rc = open_bus(queues, config, domain, err);
+	if (rc >= 0)
+		rc = open_fetch(queues, config, domain, err);
+	if (rc < 0)
+		return rc;
+	deliveries.bus = queues->bus;
+	deliveries.fetch = queues->fetch;
+	deliveries.hmac_key = buf_str(&key);
+	return delivery_host_new(domain, &deliveries, &queues->deliveries, err);
+}
+
+void
+queues_close(struct queues *queues)
+{
+	delivery_host_stop(queues->deliveries);
+	if (queues->fetch)
+		fetch_close(take_ptr(&queues->fetch));
+	if (queues->bus)
+		queues->bus->ops->close(take_ptr(&queues->bus));
+}
+
+void
+queues_free(struct queues *queues)
+{
+	delivery_host_free(take_ptr(&queues->deliveries));
+}
