@@ -21,7 +21,7 @@ rollback_learn(struct subject *subject, struct keeper_reply *reply)
 	if (!tracker || keep_learn(subject, &brk, reply) < 0 ||
 		layout_learn(&rollback_layout, subject, brk, reply) < 0)
 		return -1;
-	if (mould_make(subject, reply) < 0 ||
+	if (mould_make(subject, str_n(rollback_layout.text, rollback_layout.len), reply) < 0 ||
 		memory_learn(tracker, &rollback_layout, subject, reply) < 0)
 		return -1;
 	return layout_know(&rollback_layout, subject, reply);

@@ -238,8 +238,10 @@ memory_learn_regions(struct subject *subject, struct keeper_reply *reply)
 
 	tracker_forget();
 	for (size_t i = 0; i < memory.n_spans; i++) {
-		if (memory.tracker->ask(
-			    memory.spans[i].start, memory.spans[i].end, TRACKER_THERE, reply) < 0)
+		const struct tracker_range *span = &memory.spans[i];
+
+		if (memory.tracker->watch(span->start, span->end, reply) < 0 ||
+			memory.tracker->ask(span->start, span->end, TRACKER_THERE, reply) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < memory.n_regions; i++) {
@@ -277,8 +279,8 @@ memory_add_region(const struct maps_range *range, bool is_next)
 	memory_add_span(range->start, range->end, is_next);
 }
 
-static int
-memory_add_regions(const struct layout *layout, struct keeper_reply *reply)
+static void
+memory_add_regions(const struct layout *layout)
 {
 	bool is_next = false;
 
@@ -288,13 +290,10 @@ memory_add_regions(const struct layout *layout, struct keeper_reply *reply)
 		const struct maps_range *range = &layout->ranges[i];
 		bool is_tracked = layout_is_tracked(range);
 
-		if (is_tracked && memory.tracker->watch(range->start, range->end, reply) < 0)
-			return -1;
 		if (is_tracked)
 			memory_add_region(range, is_next);
 		is_next = is_tracked;
 	}
-	return 0;
 }
 
 /* ---- the kernel's code in it, which no tracker watches ---- */
@@ -346,9 +345,9 @@ memory_learn(const struct tracker *tracker, const struct layout *layout, struct 
 	struct keeper_reply *reply)
 {
 	memory.tracker = tracker;
-	if (memory_add_regions(layout, reply) < 0 || memory_learn_code(subject, layout, reply) < 0)
-		return -1;
-	if (memory_learn_regions(subject, reply) < 0)
+	memory_add_regions(layout);
+	if (memory_learn_code(subject, layout, reply) < 0 ||
+		memory_learn_regions(subject, reply) < 0)
 		return -1;
 	if (mould_pid())
 		memory.is_here = mem_new(memory.n_store + 1);

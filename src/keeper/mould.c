@@ -13,11 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/own.h"
 
-#define MOULD_OPTIONS   (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
-#define MOULD_BIRTH     (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
-#define MOULD_MAPS_SIZE (512 * 1024)
+#define MOULD_OPTIONS (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
+#define MOULD_BIRTH   (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
 
 static struct {
 	pid_t pid;
@@ -59,35 +59,20 @@ mould_open(const char *file)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static bool
-mould_read_maps(pid_t pid, char *ret, size_t *ret_len)
-{
-	OWN(fd) int fd = -1;
-	char path[32];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	for (*ret_len = 0; *ret_len < MOULD_MAPS_SIZE; *ret_len += (size_t)n) {
-		n = read(fd, ret + *ret_len, MOULD_MAPS_SIZE - *ret_len);
-		if (n <= 0)
-			return n == 0;
-	}
-	return false;
-}
-
 /* Whether it has all that the subject has. */
 static bool
-mould_is_whole(const struct subject *subject)
+mould_is_whole(struct str maps)
 {
-	static char ours[MOULD_MAPS_SIZE], its[MOULD_MAPS_SIZE];
-	size_t n_ours, n_its;
+	OWN(fd) int fd = mould_open("maps");
+	OWN(mem) char *text = mem_new(maps.len + 1);
+	size_t len = 0;
+	ssize_t n = 1;
 
-	return mould_read_maps(subject->main_pid, ours, &n_ours) &&
-	       mould_read_maps(mould.pid, its, &n_its) && n_ours == n_its &&
-	       memcmp(ours, its, n_ours) == 0;
+	while (fd >= 0 && len <= maps.len && n > 0) {
+		n = read(fd, text + len, maps.len + 1 - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	return n == 0 && str_eq(str_n(text, len), maps);
 }
 
 /* Killed it becomes a zombie of the subject, which has to bury it. */
@@ -113,7 +98,7 @@ mould_break(struct subject *subject, struct keeper_reply *reply)
 }
 
 int
-mould_make(struct subject *subject, struct keeper_reply *reply)
+mould_make(struct subject *subject, struct str maps, struct keeper_reply *reply)
 {
 	int pid = mould_bear(subject, reply), status;
 
@@ -126,7 +111,7 @@ mould_make(struct subject *subject, struct keeper_reply *reply)
 	mould.memory = mould_open("mem");
 	if (mould.pidfd < 0 || mould.memory < 0)
 		return mould_failed(reply, "opening the mould");
-	return mould_is_whole(subject) ? 0 : mould_break(subject, reply);
+	return mould_is_whole(maps) ? 0 : mould_break(subject, reply);
 }
 
 pid_t

@@ -17,10 +17,12 @@
 #ifndef MAYFLY_KEEPER_MOULD_H
 #define MAYFLY_KEEPER_MOULD_H
 
+#include "base/str.h"
 #include "keeper/subject.h"
 
-/* 0; 1: it cannot have one; -1 with a verdict. Runs a batch. */
-int mould_make(struct subject *subject, struct keeper_reply *reply);
+/* `maps`: what /proc says of the subject's mappings. 0; 1: it cannot have one; -1 with a verdict.
+ * Runs a batch. */
+int mould_make(struct subject *subject, struct str maps, struct keeper_reply *reply);
 
 /* Its number, as the keeper sees it; 0 without one. */
 pid_t mould_pid(void);

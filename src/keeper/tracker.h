@@ -45,7 +45,8 @@ struct tracker {
 
 	/* Whether the kernel can, and what it takes in the subject: 0, -1 with a verdict. */
 	int (*open)(struct subject *subject, struct keeper_reply *reply);
-	/* Begins to watch a mapping, whose pages all count as written then. */
+	/* Begins to watch mappings, whose pages all count as written then; holes between them are
+	 * nothing. */
 	int (*watch)(uint64_t start, uint64_t end, struct keeper_reply *reply);
 	/* Appends ranges of [start, end), sorted: 0, TRACKER_LOST, -1. */
 	int (*ask)(uint64_t start, uint64_t end, enum tracker_question question,
