@@ -127,12 +127,27 @@ registers_learn(struct subject *subject, struct keeper_reply *reply)
 	return registers_learn_base(subject, reply);
 }
 
+static bool
+registers_has_vector(pid_t tid, const struct registers_thread *thread)
+{
+	static uint8_t vector[REGISTERS_VECTOR_MAX];
+	struct iovec where = {vector, sizeof(vector)};
+
+	return ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &where) == 0 &&
+	       where.iov_len == thread->n_vector &&
+	       memcmp(vector, thread->vector, thread->n_vector) == 0;
+}
+
+/* Asking costs less than setting: that pays for a thread that has slept meanwhile, as all but the
+ * main one do as a rule. */
 static int
-registers_set(pid_t tid, struct registers_thread *thread)
+registers_set(pid_t tid, struct registers_thread *thread, bool has_slept)
 {
 	struct iovec vector = {thread->vector, thread->n_vector};
 
-	if (registers_put(tid, &thread->user) < 0 ||
+	if (registers_put(tid, &thread->user) < 0)
+		return -1;
+	if (!(has_slept && registers_has_vector(tid, thread)) &&
 		ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &vector) < 0)
 		return -1;
 	return (int)ptrace(PTRACE_SETSIGMASK, tid, sizeof(thread->mask), &thread->mask);
@@ -142,7 +157,7 @@ int
 registers_restore(struct subject *subject, struct keeper_reply *reply)
 {
 	for (size_t i = 0; i < subject->n_threads; i++) {
-		if (registers_set(subject->threads[i].tid, &registers_threads[i]) < 0)
+		if (registers_set(subject->threads[i].tid, &registers_threads[i], i > 0) < 0)
 			return registers_failed(reply, "setting registers");
 	}
 	return 0;
@@ -151,7 +166,7 @@ registers_restore(struct subject *subject, struct keeper_reply *reply)
 int
 registers_give(pid_t child, struct keeper_reply *reply)
 {
-	if (registers_set(child, &registers_threads[0]) < 0)
+	if (registers_set(child, &registers_threads[0], false) < 0)
 		return registers_failed(reply, "setting registers");
 	return 0;
 }
