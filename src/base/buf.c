@@ -46,14 +46,6 @@ buf_cut(struct buf *buf, size_t len)
 		buf->at[len] = '\0';
 }
 
-size_t
-buf_room_size(const struct buf *buf)
-{
-	if (!buf->base)
-		return 0;
-	return buf->cap - (size_t)(buf->at - buf->base) - buf->len - 1;
-}
-
 /* Moves the bytes to the front of the allocation. */
 static void
 buf_settle(struct buf *buf)
@@ -79,7 +71,7 @@ buf_enlarge(struct buf *buf, size_t needed)
 /* Bytes are moved to the front only when at least as many were eaten, so that the cost of moving is
  * covered by the eating. */
 char *
-buf_room(struct buf *buf, size_t n)
+buf_make_room(struct buf *buf, size_t n)
 {
 	size_t front = buf->base ? (size_t)(buf->at - buf->base) : 0;
 	size_t needed;
@@ -92,43 +84,6 @@ buf_room(struct buf *buf, size_t n)
 	if (needed > buf->cap)
 		buf_enlarge(buf, needed);
 	return buf->at + buf->len;
-}
-
-void
-buf_grew(struct buf *buf, size_t n)
-{
-	must(n <= buf_room_size(buf));
-	buf->len += n;
-	if (buf->at)
-		buf->at[buf->len] = '\0';
-}
-
-void
-buf_add(struct buf *buf, const void *bytes, size_t n)
-{
-	char *room = buf_room(buf, n);
-
-	if (n)
-		memcpy(room, bytes, n);
-	buf_grew(buf, n);
-}
-
-void
-buf_add_str(struct buf *buf, struct str text)
-{
-	buf_add(buf, text.at, text.len);
-}
-
-void
-buf_add_text(struct buf *buf, const char *text)
-{
-	buf_add(buf, text, strlen(text));
-}
-
-void
-buf_add_char(struct buf *buf, char c)
-{
-	buf_add(buf, &c, 1);
 }
 
 void
@@ -183,22 +138,51 @@ buf_add_json_escape(struct buf *buf, char c)
 	buf_printf(buf, "\\u%04x", (unsigned)(unsigned char)c);
 }
 
+#define BUF_EACH_BYTE(byte) (0x0101010101010101u * (byte))
+
+/* Of eight bytes below 0x80 at once: the highest bit of one is set where one of them is below 0x20,
+ * or is this byte. (A borrow may set it in others too, but not where there is none.) */
+static uint64_t
+buf_control_bytes(uint64_t bytes)
+{
+	return bytes - BUF_EACH_BYTE(0x20);
+}
+
+static uint64_t
+buf_equal_bytes(uint64_t bytes, unsigned char byte)
+{
+	return (bytes ^ BUF_EACH_BYTE(byte)) - BUF_EACH_BYTE(0x01);
+}
+
+/* Whether eight bytes stand in a JSON string as they are. */
+static bool
+buf_are_plain_json(const char *at)
+{
+	uint64_t bytes;
+
+	memcpy(&bytes, at, sizeof(bytes));
+	return ((bytes | (bytes + BUF_EACH_BYTE(0x01)) | buf_control_bytes(bytes) |
+			buf_equal_bytes(bytes, '"') | buf_equal_bytes(bytes, '\\')) &
+		       BUF_EACH_BYTE(0x80)) == 0;
+}
+
 /* Bytes at the start of text that stand in a JSON string as they are. */
 static size_t
 buf_plain_json(struct str text)
 {
 	size_t n = 0;
 
+	while (n + 8 <= text.len && buf_are_plain_json(text.at + n))
+		n += 8;
 	while (n < text.len && text.at[n] >= 0x20 && text.at[n] < 0x7f && text.at[n] != '"' &&
 		text.at[n] != '\\')
 		n++;
 	return n;
 }
 
-void
-buf_add_json(struct buf *buf, struct str text)
+static void
+buf_add_json_inside(struct buf *buf, struct str text)
 {
-	buf_add_char(buf, '"');
 	while (text.len) {
 		size_t step = buf_plain_json(text);
 
@@ -215,6 +199,14 @@ buf_add_json(struct buf *buf, struct str text)
 		text.at += step;
 		text.len -= step;
 	}
+}
+
+void
+buf_add_json(struct buf *buf, struct str text)
+{
+	buf_room(buf, text.len + 2);
+	buf_add_char(buf, '"');
+	buf_add_json_inside(buf, text);
 	buf_add_char(buf, '"');
 }
 

@@ -14,7 +14,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "base/err.h"
 #include "base/str.h"
 
 struct buf {
@@ -29,15 +31,63 @@ struct buf {
 void buf_done(struct buf *buf);  /* frees, leaves an empty buf that can be used again */
 void buf_clear(struct buf *buf); /* keeps the memory */
 void buf_eat(struct buf *buf, size_t n);
-void buf_cut(struct buf *buf, size_t len); /* keeps the first len bytes */
-char *buf_room(struct buf *buf, size_t n); /* at least n writable bytes at the end; see buf_grew */
-void buf_grew(struct buf *buf, size_t n);  /* n bytes were written into the room */
-size_t buf_room_size(const struct buf *buf);
+void buf_cut(struct buf *buf, size_t len);      /* keeps the first len bytes */
+char *buf_make_room(struct buf *buf, size_t n); /* buf_room() where there is too little */
 
-void buf_add(struct buf *buf, const void *bytes, size_t n);
-void buf_add_str(struct buf *buf, struct str text);
-void buf_add_text(struct buf *buf, const char *text);
-void buf_add_char(struct buf *buf, char c);
+/* What of the allocation the NUL behind the bytes leaves. */
+static inline size_t
+buf_room_size(const struct buf *buf)
+{
+	return buf->cap ? buf->cap - (size_t)(buf->at - buf->base) - buf->len - 1 : 0;
+}
+
+/* At least n writable bytes at the end; see buf_grew(). */
+static inline char *
+buf_room(struct buf *buf, size_t n)
+{
+	return buf->cap && n <= buf_room_size(buf) ? buf->at + buf->len : buf_make_room(buf, n);
+}
+
+/* n bytes were written into the room. */
+static inline void
+buf_grew(struct buf *buf, size_t n)
+{
+	must(n <= buf_room_size(buf));
+	buf->len += n;
+	if (buf->at)
+		buf->at[buf->len] = '\0';
+}
+
+/* The ways to add are short where there is room, which is nearly always: they stand here. */
+static inline void
+buf_add(struct buf *buf, const void *bytes, size_t n)
+{
+	char *room = buf_room(buf, n);
+
+	if (n)
+		memcpy(room, bytes, n);
+	buf->len += n;
+	room[n] = '\0';
+}
+
+static inline void
+buf_add_str(struct buf *buf, struct str text)
+{
+	buf_add(buf, text.at, text.len);
+}
+
+static inline void
+buf_add_text(struct buf *buf, const char *text)
+{
+	buf_add(buf, text, strlen(text));
+}
+
+static inline void
+buf_add_char(struct buf *buf, char c)
+{
+	buf_add(buf, &c, 1);
+}
+
 void buf_add_u64(struct buf *buf, uint64_t number);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *buf, const char *format, va_list args)

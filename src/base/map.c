@@ -24,7 +24,7 @@ map_rotate(uint64_t x, int bits)
 	return x << bits | x >> (64 - bits);
 }
 
-static void
+static inline __attribute__((always_inline)) void
 map_sip_round(uint64_t v[4])
 {
 	v[0] += v[1];
@@ -39,7 +39,7 @@ map_sip_round(uint64_t v[4])
 	v[2] = map_rotate(v[2], 32);
 }
 
-static void
+static inline __attribute__((always_inline)) void
 map_sip_word(uint64_t v[4], uint64_t word)
 {
 	v[3] ^= word;

@@ -134,11 +134,27 @@ str_utf8_step(struct str text)
 	return 0;
 }
 
+/* Bytes at the start of text that are ASCII, in eights. */
+static size_t
+str_ascii(struct str text)
+{
+	size_t n = 0;
+	uint64_t bytes;
+
+	for (; n + sizeof(bytes) <= text.len; n += sizeof(bytes)) {
+		memcpy(&bytes, text.at + n, sizeof(bytes));
+		if (bytes & 0x8080808080808080)
+			break;
+	}
+	return n;
+}
+
 bool
 str_is_utf8(struct str text)
 {
 	while (text.len) {
-		size_t step = str_utf8_step(text);
+		size_t ascii = str_ascii(text);
+		size_t step = ascii > 0 ? ascii : str_utf8_step(text);
 
 		if (step == 0)
 			return false;

@@ -132,9 +132,38 @@ bytes_that_are_not_utf8_become_the_replacement_character(void **state)
 				    "b\xef\xbf\xbd\"");
 }
 
+/* Text is looked at in eights. */
+static void
+every_byte_is_escaped_wherever_it_stands(void **state)
+{
+	for (int byte = 0; byte < 256; byte++) {
+		OWN(buf) struct buf alone = BUF_INIT;
+		char one = (char)byte;
+
+		buf_add_json(&alone, str_n(&one, 1));
+		for (int at = 0; at < 18; at++) {
+			OWN(buf) struct buf whole = BUF_INIT, wanted = BUF_INIT;
+			char text[18];
+
+			memset(text, 'x', sizeof(text));
+			text[at] = one;
+			buf_add_json(&whole, str_n(text, sizeof(text)));
+			buf_add_char(&wanted, '"');
+			for (int i = 0; i < at; i++)
+				buf_add_char(&wanted, 'x');
+			buf_add(&wanted, alone.at + 1, alone.len - 2);
+			for (int i = at + 1; i < 18; i++)
+				buf_add_char(&wanted, 'x');
+			buf_add_char(&wanted, '"');
+			assert_string_equal(whole.at, wanted.at);
+		}
+	}
+}
+
 UNIT_TESTS(it(what_is_added_stands_there_and_is_terminated), it(a_long_printf_is_whole),
 	it(eaten_bytes_are_gone_and_the_rest_stays),
 	it(a_queue_that_is_eaten_as_it_fills_does_not_grow),
 	it(room_is_writable_and_counts_only_when_it_grew), it(cutting_keeps_the_first_bytes),
 	it(taking_moves_the_bytes_out_and_leaves_an_empty_buf), it(json_strings_are_escaped),
-	it(bytes_that_are_not_utf8_become_the_replacement_character))
+	it(bytes_that_are_not_utf8_become_the_replacement_character),
+	it(every_byte_is_escaped_wherever_it_stands))

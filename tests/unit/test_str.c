@@ -93,6 +93,13 @@ utf8_is_well_formed_or_refused(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_false(str_is_utf8(str_of(bad[i])));
 	assert_true(str_is_utf8(str_n("\0", 1)));
+	for (size_t at = 0; at < 18; at++) {
+		char text[18];
+
+		memset(text, 'x', sizeof(text));
+		text[at] = (char)0xff;
+		assert_false(str_is_utf8(str_n(text, sizeof(text))));
+	}
 	assert_int_equal(str_utf8_step(STR("\xe2\x82\xac!")), 3);
 	assert_int_equal(str_utf8_step(STR_NONE), 0);
 }
