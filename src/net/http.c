@@ -51,6 +51,10 @@ http_is_value(struct str text)
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned char c = (unsigned char)text.at[i];
 
+		if (text.len - i >= 8 && http_are_plain(text.at + i)) {
+			i += 7;
+			continue;
+		}
 		if ((c < 0x20 && c != '\t') || c == 0x7f)
 			return false;
 	}

@@ -38,6 +38,18 @@ struct str http_header(const struct http_request *request, const char *name);
 bool http_is_token(struct str text);
 bool http_is_value(struct str text);
 
+/* Whether the eight bytes at `at` are neither below 0x20 nor above 0x7e: the highest bit of a byte
+ * tells, once 1 was added to it or 0x20 was taken from it. */
+static inline bool
+http_are_plain(const char *at)
+{
+	uint64_t bytes;
+
+	memcpy(&bytes, at, sizeof(bytes));
+	return ((bytes | (bytes + 0x0101010101010101) | (bytes - 0x2020202020202020)) &
+		       0x8080808080808080) == 0;
+}
+
 /* "host" or "host:port" (RFC 3986 3.2, without user information), not empty. */
 bool http_is_authority(struct str text);
 bool http_has_port(struct str authority);

@@ -57,6 +57,11 @@ http1_take_line(struct http1_head *head, struct str bytes, size_t *ret_used, str
 	for (; n < bytes.len; n++) {
 		char c = bytes.at[n];
 
+		if (before != '\r' && bytes.len - n >= 8 && http_are_plain(bytes.at + n)) {
+			before = c;
+			n += 7;
+			continue;
+		}
 		if (http1_plain[(unsigned char)c] && before != '\r') {
 			before = c;
 			continue;

@@ -202,8 +202,11 @@ http_limit_body(struct http_exchange *exchange, size_t bytes)
 char *
 http_take_body(struct http_exchange *exchange, size_t *ret_len)
 {
-	char *bytes = buf_take(&exchange->body, ret_len);
+	char *bytes = NULL;
 
+	*ret_len = 0;
+	if (exchange->body.len > 0)
+		bytes = buf_take(&exchange->body, ret_len);
 	exchange->request.body = STR_NONE;
 	return bytes;
 }

@@ -450,6 +450,16 @@ tokens_values_and_authorities_are_told_from_what_is_none(void **state)
 	assert_true(http_is_value(STR("a b\tc\xff")));
 	assert_false(http_is_value(STR("a\r\nb")));
 	assert_false(http_is_value(str_n("a\0b", 3)));
+	for (int byte = 0; byte < 256; byte++) {
+		for (size_t at = 0; at < 18; at++) {
+			bool is_control = (byte < 0x20 && byte != '\t') || byte == 0x7f;
+			char text[18];
+
+			memset(text, 'x', sizeof(text));
+			text[at] = (char)byte;
+			assert_int_equal(http_is_value(str_n(text, sizeof(text))), !is_control);
+		}
+	}
 	assert_true(http_is_authority(STR("a.b-c:65535")));
 	assert_false(http_is_authority(STR("a:655355")));
 	assert_false(http_is_authority(STR(":80")));
