@@ -32,8 +32,9 @@ struct record_log {
 	uint64_t n_records, n_dropped;
 	struct list followers; /* of record_follow, borrowed */
 
-	struct map sums;   /* org NUL function → record_sum, owned */
-	struct list dirty; /* of record_sum */
+	struct map sums;             /* org NUL function → record_sum, owned */
+	struct record_sum *last_sum; /* borrowed: the one that was asked for last */
+	struct list dirty;           /* of record_sum */
 	struct loop_timer meter_timer, trim_timer;
 	bool is_meter_timed;
 	unsigned n_refs; /* its own and its two timers */

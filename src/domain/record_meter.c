@@ -36,13 +36,18 @@ record_sum_key(const char *org, const char *function, char key[static RECORD_SUM
 static struct record_sum *
 record_sum_get(struct record_log *log, const char *org, const char *function)
 {
+	struct record_sum *sum = log->last_sum;
 	char key[RECORD_SUM_KEY];
-	struct str name = record_sum_key(org, function, key);
-	struct record_sum *sum = map_find(&log->sums, name);
+	struct str name;
 
+	if (sum && strcmp(sum->counter.function, function) == 0 &&
+		strcmp(sum->counter.org, org) == 0)
+		return sum;
+	name = record_sum_key(org, function, key);
+	sum = log->last_sum = map_find(&log->sums, name);
 	if (sum)
 		return sum;
-	sum = mem_new(sizeof(*sum));
+	sum = log->last_sum = mem_new(sizeof(*sum));
 	list_init(&sum->link);
 	snprintf(sum->counter.org, sizeof(sum->counter.org), "%s", org);
 	snprintf(sum->counter.function, sizeof(sum->counter.function), "%s", function);
@@ -124,6 +129,8 @@ record_forget(struct record_log *log, const char *org, const char *function)
 	if (!list_is_empty(&sum->link))
 		record_meter_send(log);
 	map_remove(&log->sums, name);
+	if (log->last_sum == sum)
+		log->last_sum = NULL;
 	free(sum);
 }
 
