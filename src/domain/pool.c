@@ -221,7 +221,7 @@ pool_room_again(struct pool_instance *member, uint64_t now_us)
 {
 	struct pool *pool = member->pool;
 
-	if (instance_n_served(member->instance) >= POOL_RENEW_CALLS)
+	if (pool_is_old(member, now_us))
 		pool_replace(pool, now_us);
 	if (pool_share_is_owed(pool, member->n_calls > 0)) {
 		if (member->n_calls > 0)

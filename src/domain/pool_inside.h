@@ -16,7 +16,9 @@
 #include "domain/function.h"
 #include "domain/pool.h"
 
-enum { POOL_RENEW_CALLS = 100000 }; /* an address layout does not live for ever */
+/* An address layout does not live for ever. An instance that keeps what its calls made, compiled
+ * code too, is not replaced more often than that, however many calls it has a second. */
+enum { POOL_RENEW_CALLS = 100000, POOL_RENEW_KEPT_US = 600000000 };
 
 struct pool_instance {
 	struct pool *pool;         /* borrowed */
@@ -76,6 +78,14 @@ struct pool {
 	unsigned n_failed;       /* boots in a row */
 	uint64_t n_started, n_boot_failures;
 };
+
+/* It served long enough to be replaced. */
+static inline bool
+pool_is_old(const struct pool_instance *member, uint64_t now_us)
+{
+	return instance_n_served(member->instance) >= POOL_RENEW_CALLS &&
+	       (member->pool->is_rewound || now_us >= member->ready_us + POOL_RENEW_KEPT_US);
+}
 
 /* ---- pool.c ---- */
 void pool_unref(struct pool *pool);

@@ -175,12 +175,12 @@ pool_boot_failed(struct pool *pool, const struct err *reason, uint64_t started_u
 }
 
 static void ON_LOOP
-pool_end_old(struct list *members)
+pool_end_old(struct list *members, uint64_t now_us)
 {
 	struct pool_instance *member;
 
 	list_each (members, member, link)
-		if (instance_n_served(member->instance) >= POOL_RENEW_CALLS)
+		if (pool_is_old(member, now_us))
 			pool_drain_instance(member);
 }
 
@@ -214,9 +214,9 @@ pool_on_ready(struct instance *instance, void *arg)
 	pool_share_ready(member);
 	if (pool->is_replacing) {
 		pool->is_replacing = false;
-		pool_end_old(&pool->idle);
-		pool_end_old(&pool->partial);
-		pool_end_old(&pool->full);
+		pool_end_old(&pool->idle, now_us);
+		pool_end_old(&pool->partial, now_us);
+		pool_end_old(&pool->full, now_us);
 	}
 	if (pool->n_waiting > 0) {
 		pool_set_busy(member);

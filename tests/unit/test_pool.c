@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "domain/pool_inside.h"
+
 #include "base/clock.h"
 #include "domain/pool_share.h"
 
@@ -341,6 +343,12 @@ long_service_renews_an_instance_without_a_gap(void **state)
 	}
 	kit_wait_ms(kit, 20);
 	assert_true(was_warm);
+	assert_int_equal(kit_stats(kit->version).n_started, 1);
+	list_first(&kit->version->pool->idle, struct pool_instance, link)->ready_us -=
+		POOL_RENEW_KEPT_US;
+	assert_int_equal(spot_put(kit->version, &spot, 0), 1);
+	kit_until(kit, &spot.is_over);
+	kit_wait_ms(kit, 20);
 	assert_int_equal(kit_stats(kit->version).n_started, 2);
 	assert_int_equal(kit->domain.n_instances, 1);
 }
