@@ -7,6 +7,7 @@
 #include "api/api_nouns.h"
 #include "domain/pool.h"
 #include "domain/record.h"
+#include "domain/trigger.h"
 #include "store/store.h"
 
 static const char *const api_metrics_bounds[] = {"0.001", "0.002", "0.005", "0.01", "0.025", "0.05",
@@ -457,17 +458,27 @@ api_metrics_machine(struct buf *out, const struct api *api) ON_LOOP
 	api_metrics_limits(out);
 }
 
-void
-api_metrics_show(struct api_request *request)
+static void
+api_metrics_on_looked(void *arg)
 {
+	struct api_request *request = arg;
 	const struct api *api = request->api;
 	struct api_metrics metrics = {.out = BUF_INIT, .org = request->token.org};
 
+	thread_on_loop();
 	if (!metrics.org[0])
 		api_metrics_machine(&metrics.out, api);
 	api_metrics_domain(&metrics, api->domain);
 	api_metrics_calls(&metrics, api->domain->records);
+	api_trigger_metrics(api->domain, metrics.org, &metrics.out);
 	api_answer_bytes(
 		request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&metrics.out));
 	buf_done(&metrics.out);
+}
+
+/* What waits of a trigger is the store's to say. */
+void
+api_metrics_show(struct api_request *request)
+{
+	trigger_look(request->api->domain, api_metrics_on_looked, request);
 }

@@ -51,6 +51,18 @@ void api_call_cancel(struct api_request *request) ON_LOOP;
 void api_call_logs(struct api_request *request) ON_LOOP;
 void api_log_show(struct api_request *request) ON_LOOP;
 
+void api_events_send(struct api_request *request) ON_LOOP;
+void api_events_list(struct api_request *request) ON_LOOP;
+/* The newest n, and then what comes, as a stream. */
+void api_event_follow(struct api_request *request, struct org *org, unsigned n) ON_LOOP;
+
+void api_trigger_list(struct api_request *request) ON_LOOP;
+void api_trigger_show(struct api_request *request) ON_LOOP;
+void api_trigger_put(struct api_request *request) ON_LOOP;
+void api_trigger_delete(struct api_request *request) ON_LOOP;
+/* Figures of an org's triggers, "" for all, as /metrics has them. */
+void api_trigger_metrics(const struct domain *domain, const char *org, struct buf *out) ON_LOOP;
+
 /* A function and a version as JSON; with_values shows the environment's values. */
 json_t *api_function_json(const struct function *function, bool with_values) ON_LOOP;
 json_t *api_version_json(const struct version *version, bool with_values);

@@ -3,6 +3,7 @@
 
 #include "api/api_error.h"
 #include "api/api_nouns.h"
+#include "domain/event.h"
 
 #define API_BODY_PLAIN_BYTES    (64u << 10)
 #define API_BODY_FUNCTION_BYTES (8u << 20) /* larger sources are uploaded to …/code first */
@@ -93,6 +94,8 @@ api_request_limit_body(struct api_request *request) ON_LOOP
 		bytes = request->api->domain->config.source_bytes;
 	else if (request->route->body == API_BODY_EVENT)
 		bytes = api_request_event_bytes(request);
+	else if (request->route->body == API_BODY_EVENTS)
+		bytes = EVENT_BATCH_BYTES_MAX;
 	http_limit_body(request->exchange, bytes);
 }
 

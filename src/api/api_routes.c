@@ -56,6 +56,12 @@ static const struct api_route api_routes[] = {
 	ROUTE("GET", "/v1/orgs/{org}/calls/{call}", TOKEN_MAY_READ, api_call_show),
 	ROUTE("DELETE", "/v1/orgs/{org}/calls/{call}", TOKEN_MAY_CALL, api_call_cancel),
 	ROUTE("GET", "/v1/orgs/{org}/calls/{call}/logs", TOKEN_MAY_READ, api_call_logs),
+	ROUTE("POST", "/v1/orgs/{org}/events", TOKEN_MAY_CALL, api_events_send, API_BODY_EVENTS),
+	ROUTE("GET", "/v1/orgs/{org}/events", TOKEN_MAY_READ, api_events_list),
+	ROUTE("GET", "/v1/orgs/{org}/triggers", TOKEN_MAY_READ, api_trigger_list),
+	ROUTE("GET", "/v1/orgs/{org}/triggers/{trigger}", TOKEN_MAY_READ, api_trigger_show),
+	ROUTE("PUT", "/v1/orgs/{org}/triggers/{trigger}", TOKEN_MAY_WRITE, api_trigger_put),
+	ROUTE("DELETE", "/v1/orgs/{org}/triggers/{trigger}", TOKEN_MAY_WRITE, api_trigger_delete),
 };
 
 #define API_ROUTES_N (sizeof(api_routes) / sizeof(api_routes[0]))

@@ -23,6 +23,7 @@ enum api_body {
 	API_BODY_FUNCTION, /* a JSON document with code in it */
 	API_BODY_SOURCE,   /* an upload of source */
 	API_BODY_EVENT,    /* a direct call: what the function's limits allow */
+	API_BODY_EVENTS,   /* CloudEvents, one or a batch */
 };
 
 struct api_request;

@@ -5,6 +5,7 @@
 #include "base/own.h"
 #include "base/path.h"
 #include "domain/domain.h"
+#include "domain/trigger.h"
 
 #define KEY_BYTES    32
 #define KEY_FILE     "callback-key"
@@ -79,12 +80,33 @@ open_fetch(
 	return fetch_open(&fetch, &queues->fetch, err);
 }
 
+/* ---- what a delivery's source says of it, and hears ---- */
+
+static const struct delivery_policy *
+policy_of(struct domain *domain, const char *org, const char *origin, const char *source)
+{
+	thread_on_loop();
+	return strcmp(origin, "event") == 0 ? trigger_policy_of(domain, org, source) : NULL;
+}
+
+static void
+on_ended(struct domain *domain, const char *org, const char *origin, const char *source,
+	bool is_done)
+{
+	thread_on_loop();
+	if (strcmp(origin, "event") == 0)
+		trigger_settled(domain, org, source, is_done);
+}
+
 int
 queues_open(
 	struct queues *queues, const struct config *config, struct domain *domain, struct err *err)
 {
 	OWN(buf) struct buf key = BUF_INIT;
-	struct delivery_config deliveries = {.max_length_org = config->queue_length_org};
+	struct delivery_config deliveries = {.max_length_org = config->queue_length_org,
+		.emit = event_emit,
+		.policy_of = policy_of,
+		.ended = on_ended};
 	int rc = key_read(config->data_dir, &key, err);
 
 	if (rc < 0)

@@ -46,6 +46,9 @@ struct delivery_config {
 	 * for the function's. */
 	const struct delivery_policy *(*policy_of)(
 		struct domain *domain, const char *org, const char *origin, const char *source);
+	/* One that came from a trigger or schedule is done, or dead. NULL: nobody counts. */
+	void (*ended)(struct domain *domain, const char *org, const char *origin,
+		const char *source, bool is_done);
 };
 /* Sets domain->deliveries. */
 int delivery_host_new(struct domain *domain, const struct delivery_config *config,

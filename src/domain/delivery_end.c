@@ -77,10 +77,15 @@ delivery_end_with(struct delivery *delivery, enum row_delivery_state how, const 
 /* ---- on disk ---- */
 
 static void
-count_end(struct delivery_queue *queue, uint8_t state)
+count_end(struct delivery_queue *queue, const struct row_delivery *row)
 {
-	queue->n_done += state == ROW_DELIVERY_DONE;
-	queue->n_dead += state == ROW_DELIVERY_DEAD;
+	const struct delivery_host *host = queue->host;
+
+	queue->n_done += row->state == ROW_DELIVERY_DONE;
+	queue->n_dead += row->state == ROW_DELIVERY_DEAD;
+	if (host->config.ended && row->source[0] && row->state != ROW_DELIVERY_CANCELLED)
+		host->config.ended(host->domain, queue->org->name, row->origin, row->source,
+			row->state == ROW_DELIVERY_DONE);
 }
 
 static void
@@ -133,7 +138,7 @@ on_settled(void *arg, int code)
 		log_error("delivery.not_settled", "id=%s org=%s function=%s code=%s", id,
 			queue->org->name, queue->function_name, err_word(code));
 	} else {
-		count_end(queue, delivery->row.state);
+		count_end(queue, &delivery->row);
 		if (delivery->row.state != ROW_DELIVERY_CANCELLED && delivery->callback_url[0])
 			call_back(delivery);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "api/api_base64.h"
+#include "base/base64.h"
 #include "api/api_json_check.h"
 #include "api/api_routes.h"
 
@@ -147,13 +147,13 @@ base64_is_read_strictly(void **state)
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		OWN(buf) struct buf out = BUF_INIT;
 
-		assert_true(api_base64_decode(str_of(good[i].text), &out));
+		assert_true(base64_decode(str_of(good[i].text), &out));
 		assert_str(buf_str(&out), good[i].bytes);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		OWN(buf) struct buf out = BUF_INIT;
 
-		assert_false(api_base64_decode(str_of(bad[i]), &out));
+		assert_false(base64_decode(str_of(bad[i]), &out));
 	}
 }
 
