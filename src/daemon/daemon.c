@@ -17,6 +17,7 @@
 #include "daemon/privileges.h"
 #include "daemon/queues.h"
 #include "domain/org.h"
+#include "domain/schedule.h"
 #include "domain/token.h"
 #include "runtime/language.h"
 
@@ -182,6 +183,7 @@ daemon_close(struct daemon *daemon) ON_LOOP
 		return;
 	daemon->state = DAEMON_STOPPING;
 	daemon->stop_us = clock_mono_us();
+	schedule_clock_stop(daemon->domain.schedules);
 	delivery_host_stop(daemon->queues.deliveries);
 	loop_timer_stop(&daemon->drain);
 	api_stop(daemon->api);
@@ -410,6 +412,7 @@ daemon_on_first_turn(struct loop_message *message)
 	thread_on_loop();
 	domain_resume(&daemon->domain);
 	delivery_host_start(daemon->queues.deliveries);
+	schedule_clock_start(daemon->domain.schedules);
 	if (daemon->is_new)
 		org_create(&daemon->domain, STR(DAEMON_FIRST_ORG), daemon_on_first_org, daemon);
 	else

@@ -5,6 +5,7 @@
 #include "base/own.h"
 #include "base/path.h"
 #include "domain/domain.h"
+#include "domain/schedule.h"
 #include "domain/trigger.h"
 
 #define KEY_BYTES    32
@@ -86,6 +87,8 @@ static const struct delivery_policy *
 policy_of(struct domain *domain, const char *org, const char *origin, const char *source)
 {
 	thread_on_loop();
+	if (strcmp(origin, "schedule") == 0)
+		return schedule_policy_of(domain, org, source);
 	return strcmp(origin, "event") == 0 ? trigger_policy_of(domain, org, source) : NULL;
 }
 

@@ -12,6 +12,7 @@
 #include "domain/function.h"
 #include "domain/pool.h"
 #include "domain/record.h"
+#include "domain/schedule.h"
 #include "domain/shelf.h"
 #include "domain/token.h"
 #include "store/blob.h"
@@ -179,7 +180,9 @@ domain_open(struct domain *domain, struct err *err)
 	domain->renewals = renewal_tally_new(NULL);
 	pool_setup(domain);
 	domain->builds = build_queue_new(domain);
-	rc = record_log_new(domain, &domain->records, err);
+	rc = schedule_clock_new(domain, &domain->schedules, err);
+	if (rc >= 0)
+		rc = record_log_new(domain, &domain->records, err);
 	return rc < 0 ? rc : domain_load(domain, err);
 }
 
@@ -324,6 +327,7 @@ domain_stop(struct domain *domain, unsigned grace_ms, void (*done)(void *arg), v
 	stopping->grace_us = clock_mono_us() + grace_ms * 1000ull;
 	stopping->done = done;
 	stopping->arg = arg;
+	schedule_clock_stop(domain->schedules);
 	upkeep_stop(domain);
 	build_cancel_all(domain->builds);
 	loop_timer_start(domain->loop, &stopping->timer, 0, stop_look_at_calls);
@@ -349,5 +353,6 @@ domain_free(struct domain *domain)
 	map_done(&domain->calls);
 	build_queue_free(domain->builds);
 	record_log_free(domain->records);
+	schedule_clock_free(domain->schedules);
 	renewal_tally_release(domain->renewals);
 }

@@ -7,6 +7,7 @@
 #include "domain/function.h"
 #include "domain/pool.h"
 #include "domain/token.h"
+#include "domain/schedule_inside.h"
 #include "domain/trigger_inside.h"
 #include "store/rows.h"
 
@@ -103,6 +104,13 @@ load_trigger(const struct row_trigger *row, void *arg)
 	return true;
 }
 
+static bool
+load_schedule(const struct row_schedule *row, void *arg)
+{
+	schedule_add(arg, row);
+	return true;
+}
+
 static int
 load_work(struct store_db *db, void *arg, struct err *err)
 {
@@ -118,6 +126,8 @@ load_work(struct store_db *db, void *arg, struct err *err)
 		rc = row_version_list(db, load_version, arg, err);
 	if (rc >= 0)
 		rc = row_trigger_list(db, load_trigger, arg, err);
+	if (rc >= 0)
+		rc = row_schedule_list(db, load_schedule, arg, err);
 	return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "domain/function_change.h"
 #include "domain/pool.h"
 #include "domain/record.h"
+#include "domain/schedule_inside.h"
 #include "domain/trigger_inside.h"
 
 /* ---- state ---- */
@@ -211,6 +212,7 @@ function_leave(struct function *function)
 	function->org->n_leaving++;
 	function_changed(function, true);
 	trigger_function_gone(function->org, function->name);
+	schedule_function_gone(function->org, function->name);
 	function->n_calls++; /* so that it outlives its last version here */
 	while ((version = list_first(&function->versions, struct version, link)))
 		version_drop(version);

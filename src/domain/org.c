@@ -6,6 +6,7 @@
 #include "domain/event.h"
 #include "domain/function.h"
 #include "domain/token.h"
+#include "domain/schedule_inside.h"
 #include "domain/trigger_inside.h"
 #include "store/rows.h"
 
@@ -24,6 +25,7 @@ org_add(struct domain *domain, const char *name, uint64_t created_ms)
 	org->created_ms = created_ms;
 	org->functions = MAP_INIT;
 	org->routes = MAP_INIT;
+	org->schedules = MAP_INIT;
 	org->triggers = MAP_INIT;
 	org->trigger_index = trigger_index_new();
 	org->events = event_log_new();
@@ -37,6 +39,7 @@ org_drop(struct org *org)
 {
 	map_done(&org->functions);
 	map_done(&org->routes);
+	schedule_free_all(org);
 	trigger_free_all(org);
 	event_log_free(org->events);
 	free(org);

@@ -13,6 +13,15 @@ schedule_find(const struct org *org, struct str name)
 	return map_find(&org->schedules, name);
 }
 
+const struct delivery_policy *
+schedule_policy_of(struct domain *domain, const char *org_name, const char *name)
+{
+	const struct org *org = org_find(domain, str_of(org_name));
+	const struct schedule *schedule = org ? schedule_find(org, str_of(name)) : NULL;
+
+	return schedule && schedule->plan.has_policy ? &schedule->plan.policy : NULL;
+}
+
 void
 schedule_free(struct schedule *schedule)
 {

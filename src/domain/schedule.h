@@ -34,6 +34,9 @@ void schedule_delete(struct schedule *schedule,
 struct schedule *schedule_find(const struct org *org, struct str name);
 void schedule_each(
 	const struct org *org, bool (*each)(struct schedule *schedule, void *arg), void *arg);
+/* What its deliveries are tried by; NULL for the function's policy, or when it is gone. */
+const struct delivery_policy *schedule_policy_of(
+	struct domain *domain, const char *org, const char *name) ON_LOOP;
 /* With "next": the next five runs, "last": when and the id of its delivery. */
 json_t *schedule_json(const struct schedule *schedule);
 

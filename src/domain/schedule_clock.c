@@ -349,6 +349,8 @@ schedule_clock_start(struct schedule_clock *clock)
 void
 schedule_clock_stop(struct schedule_clock *clock)
 {
+	if (!clock || !clock->is_running)
+		return;
 	clock->is_running = false;
 	loop_timer_close(&clock->timer, NULL);
 }
