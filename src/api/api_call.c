@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_nouns.h"
+#include "base/clock.h"
 #include "domain/call_list.h"
+#include "domain/delivery.h"
 #include "domain/record.h"
 
 #define API_CALL_PAGE     50
 #define API_CALL_MAX_PAGE 1000
+#define API_CALL_WAIT_MS  60000 /* most that a GET may wait */
 
 /* ---- list ---- */
 
@@ -135,56 +138,190 @@ api_call_running(const struct api_request *request)
 		request->api->domain, str_of(request->params[0]), str_of(request->params[1]));
 }
 
+/* Of a durable call the record is the one of its first attempt, and its attempts tell the rest. */
+struct api_call_wait {
+	struct api_waiter waiter;
+	struct api_request *request; /* borrowed; it borrows this as its user */
+	struct delivery_wait *wait;  /* borrowed; NULL once it was told */
+	json_t *delivery;            /* owned */
+};
+
 static void
 api_call_on_record(int code, const json_t *json, const struct err *err, void *arg)
 {
 	struct api_request *request = arg;
+	OWN(mem) struct api_call_wait *wait = request->user;
+	OWN(json) json_t *delivery = wait->delivery;
 	json_t *call;
 
 	thread_on_loop();
-	if (code < 0) {
+	if (code < 0 && (code != ERR_NOT_FOUND || !delivery)) {
 		api_answer_error(request, err);
 		return;
 	}
-	call = json_copy((json_t *)json);
+	call = code < 0 ? json_pack("{s:s, s:s, s:O}", "id", request->params[1], "org",
+				  request->params[0], "function",
+				  json_object_get(delivery, "function"))
+			: json_copy((json_t *)json);
 	json_object_set_new(call, "state", json_string("done"));
+	if (delivery) {
+		json_object_set(call, "state", json_object_get(delivery, "state"));
+		json_object_set(call, "delivery", delivery);
+	}
 	api_answer_json(request, 200, call);
+}
+
+static void
+api_call_on_delivery(int code, const json_t *json, const struct err *err, void *arg)
+{
+	struct api_call_wait *wait = arg;
+	struct api_request *request = wait->request;
+	const struct call *call;
+
+	thread_on_loop();
+	list_remove(&wait->waiter.link);
+	request->on_leave = NULL;
+	wait->wait = NULL;
+	call = api_call_running(request);
+	if (code < 0 && (code != ERR_NOT_FOUND || call)) {
+		free(wait);
+		if (call)
+			api_answer_json(request, 200, call_list_json(call));
+		else
+			api_answer_error(request, err);
+		return;
+	}
+	if (json) {
+		wait->delivery = json_copy((json_t *)json);
+		json_object_del(wait->delivery, "payload");
+	}
+	record_get(request->api->domain->records, str_of(request->params[0]),
+		str_of(request->params[1]), api_call_on_record, request);
+}
+
+static void
+api_call_on_leave(struct api_request *request)
+{
+	struct api_call_wait *wait = request->user;
+
+	thread_on_loop();
+	list_remove(&wait->waiter.link);
+	delivery_get_leave(wait->wait);
+	free(wait);
+}
+
+static void
+api_call_on_stop(struct api_waiter *waiter)
+{
+	struct api_call_wait *wait = list_owner(waiter, struct api_call_wait, waiter);
+
+	thread_on_loop();
+	list_remove(&waiter->link);
+	delivery_get_stop(wait->wait);
+}
+
+static int
+api_call_read_wait(struct api_request *request, uint64_t *ret_ms, struct err *err)
+{
+	static const char *const known[] = {"wait", NULL};
+	char text[16];
+	bool is_found;
+	int rc = api_query_check(request, known, err);
+
+	if (rc == 0)
+		rc = api_query_str(request, "wait", text, sizeof(text), &is_found, err);
+	if (rc == 0 && is_found &&
+		(!clock_parse_ms(str_of(text), ret_ms) || *ret_ms > API_CALL_WAIT_MS))
+		rc = err_field(err, ERR_INVALID, "wait",
+			"wait must be a duration like 500ms or 30s, at most 60s");
+	return rc;
+}
+
+/* Calls that are not durable are not waited for: who made one has its answer. */
+static bool
+api_call_is_durable(const struct call *call)
+{
+	struct call_seen seen;
+
+	call_see(call, &seen);
+	return strcmp(seen.trigger, "http") != 0 && strcmp(seen.trigger, "direct") != 0;
 }
 
 void
 api_call_show(struct api_request *request)
 {
 	const struct call *call;
+	struct api_call_wait *wait;
+	struct err err = {0};
+	uint64_t wait_ms = 0;
 
 	if (!api_call_has_id(request))
 		return;
+	if (api_call_read_wait(request, &wait_ms, &err) < 0) {
+		api_answer_error(request, &err);
+		return;
+	}
 	call = api_call_running(request);
-	if (call)
+	if (call && !api_call_is_durable(call)) {
 		api_answer_json(request, 200, call_list_json(call));
+		return;
+	}
+	wait = mem_new(sizeof(*wait));
+	wait->request = request;
+	wait->waiter.stop = api_call_on_stop;
+	list_push_back(&request->api->waiters, &wait->waiter.link);
+	request->user = wait;
+	request->on_leave = api_call_on_leave;
+	wait->wait = delivery_get(request->api->domain->deliveries, str_of(request->params[0]),
+		str_of(request->params[1]), (unsigned)wait_ms, api_call_on_delivery, wait);
+}
+
+static void
+api_call_answer_cancelled(struct api_request *request) ON_LOOP
+{
+	api_answer_json(request, 200,
+		json_pack("{s:s, s:s, s:s}", "id", request->params[1], "org", request->params[0],
+			"state", "cancelled"));
+}
+
+/* An attempt that has an id of its own is cancelled by it too, and its delivery with it. */
+static void
+api_call_on_cancelled(int code, const struct err *err, void *arg)
+{
+	struct api_request *request = arg;
+	struct call *call = api_call_running(request);
+	struct err missing = {0};
+
+	thread_on_loop();
+	if (code == ERR_NOT_FOUND && call) {
+		call_cancel(call);
+		code = 0;
+	}
+	if (code == ERR_NOT_FOUND) {
+		err_set(&missing, ERR_NOT_FOUND, "call %s is not in flight", request->params[1]);
+		err = &missing;
+	}
+	if (code < 0)
+		api_answer_error(request, err);
 	else
-		record_get(request->api->domain->records, str_of(request->params[0]),
-			str_of(request->params[1]), api_call_on_record, request);
+		api_call_answer_cancelled(request);
 }
 
 void
 api_call_cancel(struct api_request *request)
 {
-	struct err err = {0};
 	struct call *call;
 
 	if (!api_call_has_id(request))
 		return;
 	call = api_call_running(request);
-	if (!call) {
-		err_set(&err, ERR_NOT_FOUND, "call %s is not in flight", request->params[1]);
-		api_answer_error(request, &err);
+	if (call && !api_call_is_durable(call)) {
+		call_cancel(call);
+		api_call_answer_cancelled(request);
 		return;
 	}
-	json_t *answer = json_pack("{s:s, s:s, s:s}", "id", request->params[1], "org",
-		request->params[0], "state", "cancelled");
-
-	call_cancel(call);
-	api_answer_json(request, 200, answer);
+	delivery_cancel(request->api->domain->deliveries, str_of(request->params[0]),
+		str_of(request->params[1]), api_call_on_cancelled, request);
 }
 
 static void

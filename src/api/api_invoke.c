@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_invoke.h"
 
+#include "api/api_async.h"
 #include "api/api_error.h"
 #include "api/api_json_check.h"
 #include "api/api_nouns.h"
@@ -336,9 +337,16 @@ api_invoke_by_route(
 	struct str rest = STR_NONE;
 	struct function *function = api_invoke_find(api, http, &rest);
 	struct api_invoke *invoke;
+	struct err err = {0};
+	int mode;
 
 	if (!function) {
 		api_invoke_refuse(exchange);
+		return;
+	}
+	mode = api_async_mode(http, &err);
+	if (mode < 0 || (mode > 0 && refusal)) {
+		api_error_answer(exchange, mode < 0 ? &err : refusal, NULL);
 		return;
 	}
 	invoke = api_invoke_new(api, exchange);
@@ -363,7 +371,12 @@ api_invoke_by_route(
 	buf_clear(&api->event);
 	api_event_write(&event, &api->event);
 	request.head = buf_str(&api->event);
-	api_invoke_start(invoke, &request);
+	if (mode > 0) {
+		api_async_route(exchange, function, invoke->id, request.head);
+		api_invoke_over(invoke);
+	} else {
+		api_invoke_start(invoke, &request);
+	}
 }
 
 void
@@ -380,20 +393,47 @@ api_invoke_refused(struct api *api, struct http_exchange *exchange, const struct
 
 /* ---- directly ---- */
 
+/* What a direct call says beside its event. */
+struct api_invoke_wish {
+	struct version *version; /* NULL for the active one */
+	bool is_async;
+};
+
 static int
-api_invoke_version(struct api_request *request, const struct function *function,
-	struct version **ret, struct err *err)
+api_invoke_mode(struct api_request *request, struct api_invoke_wish *ret, struct err *err)
 {
-	static const char *const known[] = {"version", NULL};
+	int mode = api_async_mode(http_request_of(request->exchange), err);
+	bool is_found = false;
+	char word[8] = "";
+	int rc;
+
+	if (mode < 0)
+		return mode;
+	rc = api_query_str(request, "mode", word, sizeof(word), &is_found, err);
+	if (rc < 0)
+		return rc;
+	if (is_found && strcmp(word, "async") != 0 && strcmp(word, "sync") != 0)
+		return err_field(err, ERR_INVALID, "mode", "mode must be async or sync");
+	ret->is_async = is_found ? word[0] == 'a' : mode > 0;
+	return 0;
+}
+
+static int
+api_invoke_read_wish(struct api_request *request, const struct function *function,
+	struct api_invoke_wish *ret, struct err *err)
+{
+	static const char *const known[] = {"version", "mode", NULL};
 	uint64_t number = 0;
 	int rc = api_query_check(request, known, err);
 
 	if (rc == 0)
 		rc = api_query_u64(request, "version", 1, UINT32_MAX, &number, err);
+	if (rc == 0)
+		rc = api_invoke_mode(request, ret, err);
 	if (rc < 0 || !number)
 		return rc;
-	*ret = function_version(function, (uint32_t)number);
-	if (!*ret)
+	ret->version = function_version(function, (uint32_t)number);
+	if (!ret->version)
 		return err_field(err, ERR_NOT_FOUND, "version", "%s has no version %u",
 			function->name, (unsigned)number);
 	return 0;
@@ -414,23 +454,27 @@ static void
 api_invoke_directly(struct api_request *request, const struct err *refusal) ON_LOOP
 {
 	struct function *function = api_request_function(request);
-	struct version *version = NULL;
+	struct api_invoke_wish wish = {0};
 	struct api_invoke *invoke;
 	struct err err = {0};
 	int rc;
 
 	if (!function)
 		return;
-	rc = api_invoke_version(request, function, &version, &err);
+	rc = api_invoke_read_wish(request, function, &wish, &err);
 	if (rc == 0 && !refusal)
 		rc = api_invoke_check_event(request, &err);
-	if (rc < 0) {
-		api_answer_error(request, &err);
+	if (rc < 0 || (wish.is_async && refusal)) {
+		api_answer_error(request, rc < 0 ? &err : refusal);
+		return;
+	}
+	if (wish.is_async) {
+		api_async_direct(request, function, wish.version ? wish.version->number : 0);
 		return;
 	}
 	struct call_request call = {
 		.function = function,
-		.version = version,
+		.version = wish.version,
 		.trigger = FRAME_DIRECT,
 		.refusal = refusal,
 	};

@@ -5,6 +5,8 @@
  * The provider's token sees all; an org's token sees the rows of its own functions.
  */
 #include "api/api_nouns.h"
+#include "base/clock.h"
+#include "domain/delivery.h"
 #include "domain/pool.h"
 #include "domain/record.h"
 #include "domain/trigger.h"
@@ -272,6 +274,48 @@ api_metrics_discards(const struct function *function, struct buf *out)
 	}
 }
 
+/* ---- queues, per function ---- */
+
+static void
+api_metrics_queue_row(
+	const struct function *function, struct buf *out, const char *name, uint64_t value)
+{
+	buf_printf(out, "%s{org=\"%s\",function=\"%s\"} %llu\n", name, function->org->name,
+		function->name, (unsigned long long)value);
+}
+
+static struct delivery_stats
+api_metrics_queue(const struct function *function)
+{
+	struct delivery_stats stats;
+
+	thread_on_loop();
+	delivery_stats(function, &stats);
+	return stats;
+}
+
+#define API_METRICS_QUEUE(figure, name)                                                            \
+	static void api_metrics_queue_##figure(const struct function *function, struct buf *out)   \
+	{                                                                                          \
+		api_metrics_queue_row(function, out, name, api_metrics_queue(function).figure);    \
+	}
+API_METRICS_QUEUE(n_queued, "mayfly_deliveries_queued")
+API_METRICS_QUEUE(n_running, "mayfly_deliveries_running")
+API_METRICS_QUEUE(n_dead, "mayfly_dead_letters")
+API_METRICS_QUEUE(n_accepted, "mayfly_deliveries_accepted_total")
+API_METRICS_QUEUE(n_done, "mayfly_deliveries_done_total")
+API_METRICS_QUEUE(n_retries, "mayfly_delivery_retries_total")
+API_METRICS_QUEUE(n_refused, "mayfly_deliveries_refused_total")
+
+static void
+api_metrics_queue_age(const struct function *function, struct buf *out)
+{
+	uint64_t oldest_ms = api_metrics_queue(function).oldest_ms, now_ms = clock_unix_ms();
+
+	api_metrics_queue_row(function, out, "mayfly_delivery_oldest_seconds",
+		oldest_ms && now_ms > oldest_ms ? (now_ms - oldest_ms) / 1000 : 0);
+}
+
 static void
 api_metrics_functions(struct api_metrics *metrics, const struct domain *domain,
 	void (*each)(const struct function *function, struct buf *out))
@@ -331,6 +375,40 @@ api_metrics_domain(struct api_metrics *metrics, const struct domain *domain)
 	api_metrics_head(&metrics->out, "mayfly_instance_discards_total", "counter",
 		"Instances of isolation call that were discarded after a call, by cause.");
 	api_metrics_functions(metrics, domain, api_metrics_discards);
+}
+
+static void
+api_metrics_queues(struct api_metrics *metrics, const struct domain *domain)
+{
+	static const struct {
+		const char *name, *type, *help;
+		void (*each)(const struct function *function, struct buf *out);
+	} families[] = {
+		{"mayfly_deliveries_queued", "gauge", "Durable calls that wait.",
+			api_metrics_queue_n_queued},
+		{"mayfly_deliveries_running", "gauge", "Durable calls that run.",
+			api_metrics_queue_n_running},
+		{"mayfly_dead_letters", "gauge", "Durable calls that are dead.",
+			api_metrics_queue_n_dead},
+		{"mayfly_delivery_oldest_seconds", "gauge",
+			"Age of the oldest durable call that waits.", api_metrics_queue_age},
+		{"mayfly_deliveries_accepted_total", "counter", "Durable calls that were accepted.",
+			api_metrics_queue_n_accepted},
+		{"mayfly_deliveries_done_total", "counter", "Durable calls that succeeded.",
+			api_metrics_queue_n_done},
+		{"mayfly_delivery_retries_total", "counter",
+			"Attempts that failed and were followed by another.",
+			api_metrics_queue_n_retries},
+		{"mayfly_deliveries_refused_total", "counter",
+			"Durable calls that were refused because a queue was full.",
+			api_metrics_queue_n_refused},
+	};
+
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		api_metrics_head(
+			&metrics->out, families[i].name, families[i].type, families[i].help);
+		api_metrics_functions(metrics, domain, families[i].each);
+	}
 }
 
 /* ---- the machine's, for the provider ---- */
@@ -469,6 +547,7 @@ api_metrics_on_looked(void *arg)
 	if (!metrics.org[0])
 		api_metrics_machine(&metrics.out, api);
 	api_metrics_domain(&metrics, api->domain);
+	api_metrics_queues(&metrics, api->domain);
 	api_metrics_calls(&metrics, api->domain->records);
 	api_trigger_metrics(api->domain, metrics.org, &metrics.out);
 	api_answer_bytes(

@@ -51,6 +51,16 @@ void api_call_cancel(struct api_request *request) ON_LOOP;
 void api_call_logs(struct api_request *request) ON_LOOP;
 void api_log_show(struct api_request *request) ON_LOOP;
 
+void api_delivery_list(struct api_request *request) ON_LOOP;
+void api_dead_list(struct api_request *request) ON_LOOP;
+void api_dead_show(struct api_request *request) ON_LOOP;
+void api_dead_delete(struct api_request *request) ON_LOOP;
+void api_dead_purge(struct api_request *request) ON_LOOP;
+void api_dead_redrive(struct api_request *request) ON_LOOP;
+void api_dead_redrive_all(struct api_request *request) ON_LOOP;
+void api_queue_list(struct api_request *request) ON_LOOP;
+void api_callback_key_show(struct api_request *request) ON_LOOP;
+
 void api_events_send(struct api_request *request) ON_LOOP;
 void api_events_list(struct api_request *request) ON_LOOP;
 /* The newest n, and then what comes, as a stream. */
