@@ -309,7 +309,8 @@ GUARDED = [(method, path, right_of(operation)) for method, path, operation in op
 
 
 def fill(path, org):
-    names = {'org': org, 'function': 'f', 'version': '1', 'call': ULID, 'token': ULID}
+    names = {'org': org, 'function': 'f', 'version': '1',
+             'trigger': 't', 'call': ULID, 'token': ULID}
     return re.sub(r'{(\w+)}', lambda found: names[found[1]], path)
 
 
