@@ -124,7 +124,8 @@ enum filter_verdict {
 
 #define FILTER_FLOWLABEL_MGR 32 /* IPV6_FLOWLABEL_MGR of <linux/in6.h> */
 
-/* A verdict is a few instructions that end in a return. */
+/* A verdict is a few instructions that end in a return. The shortest, which most ranges lead to,
+ * come first. */
 static const struct filter_block {
 	size_t n;
 	struct sock_filter code[21];
@@ -282,28 +283,42 @@ filter_emit(struct syscall_filter *filter, struct sock_filter instruction)
 	filter->code[filter->n++] = instruction;
 }
 
-/* Binary search: at each node numbers from `middle` on go right. */
-static bool
-filter_emit_tree(struct syscall_filter *filter, const struct filter_range *ranges, size_t n)
+/* Where each verdict's block will stand when they come one behind the other. */
+static void
+filter_place_blocks(size_t from, size_t ret[FILTER_VERDICTS])
 {
-	size_t node = filter->n, middle = n / 2, right;
-
-	if (n == 1) {
-		const struct filter_block *block = &filter_blocks[ranges->verdict];
-
-		for (size_t i = 0; i < block->n; i++)
-			filter_emit(filter, block->code[i]);
-		return true;
+	for (size_t i = 0; i < FILTER_VERDICTS; i++) {
+		ret[i] = from;
+		from += filter_blocks[i].n;
 	}
+}
+
+/* Binary search: at each node numbers from `middle` on go right. Gives where the tree begins: one
+ * of a single range is the block of its verdict, which all ranges of that verdict share. */
+static size_t
+filter_emit_tree(struct syscall_filter *filter, const struct filter_range *ranges, size_t n,
+	const size_t blocks[FILTER_VERDICTS])
+{
+	size_t node = filter->n, middle = n / 2, left, right;
+
+	if (n == 1)
+		return blocks[ranges->verdict];
 	filter_emit(filter, (struct sock_filter){0});
-	if (!filter_emit_tree(filter, ranges, middle))
-		return false;
-	right = filter->n - node - 1;
-	if (right > UINT8_MAX)
-		return false;
+	left = filter_emit_tree(filter, ranges, middle, blocks) - node - 1;
+	right = filter_emit_tree(filter, ranges + middle, n - middle, blocks) - node - 1;
+	must(left <= UINT8_MAX && right <= UINT8_MAX);
 	filter->code[node] = (struct sock_filter)BPF_JUMP(
-		BPF_JMP | BPF_JGE | BPF_K, ranges[middle].first, (uint8_t)right, 0);
-	return filter_emit_tree(filter, ranges + middle, n - middle);
+		BPF_JMP | BPF_JGE | BPF_K, ranges[middle].first, (uint8_t)right, (uint8_t)left);
+	return node;
+}
+
+static void
+filter_emit_blocks(struct syscall_filter *filter)
+{
+	for (size_t i = 0; i < FILTER_VERDICTS; i++) {
+		for (size_t j = 0; j < filter_blocks[i].n; j++)
+			filter_emit(filter, filter_blocks[i].code[j]);
+	}
 }
 
 /* AUDIT_ARCH_ of the program that runs. */
@@ -324,10 +339,12 @@ syscall_filter_compile(struct syscall_filter *ret, struct err *err)
 {
 	uint8_t verdicts[SYSCALL_NUMBERS] = {FILTER_NOSYS};
 	struct filter_range ranges[SYSCALL_NUMBERS];
+	size_t blocks[FILTER_VERDICTS], n;
 	int rc = filter_judge(verdicts, err);
 
 	if (rc < 0)
 		return rc;
+	n = filter_ranges(verdicts, ranges);
 	ret->n = 0;
 	/* Another architecture's numbers mean other calls. Those of x32, from 0x40000000 on, fall
 	 * into the last range. */
@@ -335,7 +352,8 @@ syscall_filter_compile(struct syscall_filter *ret, struct err *err)
 	filter_emit(ret, (struct sock_filter)JUMP_EQ(filter_arch(), 1, 0));
 	filter_emit(ret, (struct sock_filter)RETURN(SECCOMP_RET_KILL_PROCESS));
 	filter_emit(ret, (struct sock_filter)LOAD(nr));
-	if (!filter_emit_tree(ret, ranges, filter_ranges(verdicts, ranges)))
-		return err_set(err, ERR_INTERNAL, "the seccomp program is too long");
+	filter_place_blocks(ret->n + n - 1, blocks);
+	filter_emit_tree(ret, ranges, n, blocks);
+	filter_emit_blocks(ret);
 	return 0;
 }
