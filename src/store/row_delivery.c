@@ -258,30 +258,45 @@ row_delivery_count_sources(struct store_db *db,
 /* ---- lists ---- */
 
 /* Those of one state, newest first, stand together in an index; all of them are four such rows
- * merged. */
+ * merged. What is queued of a function is picked from what is queued of its org, in an index that
+ * tells the function: an index of its own would cost each insert more than it saves. */
 #define OF_STATE(index, where, state)                                                              \
 	"SELECT " COLUMNS " FROM delivery INDEXED BY " index " WHERE org = ?1" where               \
 	" AND state = " state " AND id < ?3"
-#define NEWEST_FIRST             " ORDER BY id DESC LIMIT ?5"
-#define LIST_STATE(index, where) OF_STATE(index, where, "?4") NEWEST_FIRST
-#define LIST_ALL(index, where)                                                                     \
-	OF_STATE(index, where, "0")                                                                \
-	" UNION ALL " OF_STATE(index, where, "1") " UNION ALL " OF_STATE(                          \
-		index, where, "2") " UNION ALL " OF_STATE(index, where, "3") NEWEST_FIRST
-#define OF_FUNCTION " AND function = ?2"
+#define OF_FUNCTION "delivery_by_function", " AND function = ?2 AND state > 0"
+#define OF_ORG      "delivery_by_org", ""
+#define QUEUED      "delivery_by_org", " AND function = ?2", "0"
+
+/* A macro's arguments are counted before they are replaced. */
+#define LIST(...) OF_STATE(__VA_ARGS__)
+#define LIST_ALL(...)                                                                              \
+	" UNION ALL " LIST(__VA_ARGS__, "1") " UNION ALL " LIST(                                   \
+		__VA_ARGS__, "2") " UNION ALL " LIST(__VA_ARGS__, "3")
+#define NEWEST_FIRST " ORDER BY id DESC LIMIT ?5"
+
+static const char *
+row_delivery_list_sql(const struct row_delivery_query *query)
+{
+	static const char of_org[] = LIST(OF_ORG, "0") LIST_ALL(OF_ORG) NEWEST_FIRST;
+	static const char of_org_state[] = LIST(OF_ORG, "?4") NEWEST_FIRST;
+	static const char of_function[] = LIST(QUEUED) LIST_ALL(OF_FUNCTION) NEWEST_FIRST;
+	static const char of_function_queued[] = LIST(QUEUED) NEWEST_FIRST;
+	static const char of_function_ended[] = LIST(OF_FUNCTION, "?4") NEWEST_FIRST;
+
+	if (!query->function)
+		return query->state < 0 ? of_org : of_org_state;
+	if (query->state < 0)
+		return of_function;
+	return query->state == ROW_DELIVERY_QUEUED ? of_function_queued : of_function_ended;
+}
 
 int
 row_delivery_list(struct store_db *db, const struct row_delivery_query *query,
 	bool (*each)(const struct row_delivery *row, void *arg), void *arg, struct err *err)
 {
-	static const char *const sql[2][2] = {
-		{LIST_ALL("delivery_by_org", ""), LIST_STATE("delivery_by_org", "")},
-		{LIST_ALL("delivery_by_function", OF_FUNCTION),
-			LIST_STATE("delivery_by_function", OF_FUNCTION)},
-	};
 	unsigned n = query->n < ROW_DELIVERY_LIST_MAX ? query->n : ROW_DELIVERY_LIST_MAX;
 	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
-	int rc = row_stmt_init(&stmt, db, sql[!!query->function][query->state >= 0], err);
+	int rc = row_stmt_init(&stmt, db, row_delivery_list_sql(query), err);
 
 	if (rc < 0)
 		return rc;
@@ -298,16 +313,15 @@ row_delivery_list(struct store_db *db, const struct row_delivery_query *query,
 
 /* ---- what goes ---- */
 
-#define PURGE(index, where)                                                                        \
-	"DELETE FROM delivery WHERE rowid IN (SELECT rowid FROM delivery INDEXED BY " index        \
-	" WHERE org = ?1" where " AND state = 2 ORDER BY id LIMIT ?3)"
+#define PURGE(where)                                                                               \
+	"DELETE FROM delivery WHERE rowid IN (SELECT rowid FROM delivery INDEXED BY"               \
+	" delivery_dead WHERE org = ?1" where " AND state = 2 LIMIT ?3)"
 
 int
 row_delivery_purge(struct store_db *db, const char *org, const char *function, unsigned n,
 	unsigned *ret_removed, struct err *err)
 {
-	static const char *const sql[2] = {
-		PURGE("delivery_by_org", ""), PURGE("delivery_by_function", OF_FUNCTION)};
+	static const char *const sql[2] = {PURGE(""), PURGE(" AND function = ?2")};
 	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
 	int rc = row_stmt_init(&stmt, db, sql[!!function], err);
 

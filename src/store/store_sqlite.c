@@ -113,6 +113,9 @@ store_sqlite_connect(struct store_db *db, const char *data_dir, struct err *err)
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	int rc;
 
+	/* Nobody asks how much it has allocated, and counting takes a lock each time. It is refused
+	 * once a database was opened in this process. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	if (sqlite3_open_v2(path, &db->sqlite, flags, NULL) != SQLITE_OK)
 		rc = store_sqlite_err(db->sqlite, err);
 	else
