@@ -16,6 +16,7 @@ const struct cli_command cli_commands[] = {
 	{"call", CALLS, "call a function and print its answer", cmd_call_help, cmd_call},
 	{"logs", CALLS, "what a function printed", cmd_logs_help, cmd_logs},
 	{"calls", CALLS, "list, show or cancel calls", cmd_calls_help, cmd_calls},
+	{"schedule", CALLS, "call functions at set times", cmd_schedule_help, cmd_schedule},
 	{"org", PROVIDER, "list, create or delete organisations", cmd_org_help, cmd_org},
 	{"token", PROVIDER, "list, create or revoke tokens", cmd_token_help, cmd_token},
 	{"serve", HERE, "run the daemon", cmd_serve_help, cmd_serve},

@@ -73,6 +73,11 @@ void api_trigger_delete(struct api_request *request) ON_LOOP;
 /* Figures of an org's triggers, "" for all, as /metrics has them. */
 void api_trigger_metrics(const struct domain *domain, const char *org, struct buf *out) ON_LOOP;
 
+void api_schedule_list(struct api_request *request) ON_LOOP;
+void api_schedule_show(struct api_request *request) ON_LOOP;
+void api_schedule_put(struct api_request *request) ON_LOOP;
+void api_schedule_delete(struct api_request *request) ON_LOOP;
+
 /* A function and a version as JSON; with_values shows the environment's values. */
 json_t *api_function_json(const struct function *function, bool with_values) ON_LOOP;
 json_t *api_version_json(const struct version *version, bool with_values);

@@ -310,7 +310,7 @@ GUARDED = [(method, path, right_of(operation)) for method, path, operation in op
 
 def fill(path, org):
     names = {'org': org, 'function': 'f', 'version': '1',
-             'trigger': 't', 'call': ULID, 'token': ULID}
+             'trigger': 't', 'schedule': 's', 'call': ULID, 'token': ULID}
     return re.sub(r'{(\w+)}', lambda found: names[found[1]], path)
 
 
