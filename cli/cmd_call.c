@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* call: one call, its answer on stdout. calls: what happened in earlier ones. */
+#include "base/base64.h"
+#include "base/clock.h"
 #include "base/path.h"
 #include "commands.h"
 
@@ -14,9 +16,19 @@ const char cmd_call_help[] =
 	"  -p, --path PATH       behind the route, with its query: /items?x=1\n"
 	"  -H, --header H        'Name: value'; repeatable\n"
 	"  -v, --verbose         call id, status, wall and CPU time on stderr\n\n"
+	"A durable call is tried until it succeeds or is dead; its id is printed, or with --wait "
+	"its "
+	"result:\n"
+	"      --async           make it durable\n"
+	"      --wait TIME       for its result, so long: 30s, 5m\n"
+	"      --order-key K     calls of one key run one after the other\n"
+	"      --idempotency-key K   the same key within a day is the same call\n"
+	"      --callback URL    its result is posted there\n"
+	"      --delay SECONDS   before the first attempt\n\n"
 	"  mayfly call hello -d '{\"name\":\"Ada\"}'\n"
-	"  mayfly call hello -X GET -p '?name=Ada' -v\n\n"
-	"Exit status 7 when the function failed.\n";
+	"  mayfly call hello -X GET -p '?name=Ada' -v\n"
+	"  mayfly call report --async --wait 5m -d @order.json\n\n"
+	"Exit status 7 when the function failed, or its durable call is dead.\n";
 
 const char cmd_calls_help[] =
 	"usage: mayfly calls [options] [FUNCTION]\n"
@@ -32,13 +44,27 @@ const char cmd_calls_help[] =
 #define DATA_MAX        (100u * 1024 * 1024)
 #define CALL_TIMEOUT_MS (20 * 60 * 1000)
 #define HEADERS_MAX     64
+#define WAIT_MS_MAX     30000
 
 struct call {
 	const char *function, *method, *path; /* borrowed */
-	const char *headers[HEADERS_MAX + 2]; /* borrowed, NULL-terminated */
+	const char *headers[HEADERS_MAX + 4]; /* borrowed, NULL-terminated */
 	size_t n_headers;
 	struct buf data; /* owned */
 	bool has_data, is_verbose;
+	bool is_async, has_route;
+	uint64_t wait_ms; /* 0 for not at all */
+	char *own[4];     /* owned: headers of a durable call */
+	size_t n_own;
+};
+
+enum {
+	OPTION_ASYNC = 1,
+	OPTION_WAIT,
+	OPTION_ORDER,
+	OPTION_IDEMPOTENCY,
+	OPTION_CALLBACK,
+	OPTION_DELAY
 };
 
 static int
@@ -69,8 +95,42 @@ take_data(struct call *call, const char *text, struct err *err)
 }
 
 static int
+take_header(struct call *call, const char *header, struct err *err)
+{
+	if (call->n_headers == HEADERS_MAX)
+		return err_set(err, ERR_INVALID, "more than %d headers", HEADERS_MAX);
+	call->headers[call->n_headers++] = header;
+	return 0;
+}
+
+/* What is said of a durable call goes in a header of its own. */
+static int
+take_async_flag(struct call *call, int option, struct err *err)
+{
+	static const char *const names[] = {[OPTION_ORDER] = "X-Mayfly-Order-Key",
+		[OPTION_IDEMPOTENCY] = "Idempotency-Key",
+		[OPTION_CALLBACK] = "X-Callback-Url",
+		[OPTION_DELAY] = "X-Mayfly-Delay"};
+
+	call->is_async = true;
+	if (option == OPTION_ASYNC)
+		return 0;
+	if (option == OPTION_WAIT) {
+		if (clock_parse_ms(str_of(optarg), &call->wait_ms) && call->wait_ms)
+			return 0;
+		return err_set(err, ERR_INVALID, "--wait takes a time like 30s or 5m");
+	}
+	if (call->n_own == sizeof(call->own) / sizeof(call->own[0]))
+		return err_set(err, ERR_INVALID, "a flag is said twice");
+	call->own[call->n_own] = mem_printf("%s: %s", names[option], optarg);
+	return take_header(call, call->own[call->n_own++], err);
+}
+
+static int
 take_flag(struct call *call, int option, struct err *err)
 {
+	if (option >= OPTION_ASYNC && option <= OPTION_DELAY)
+		return take_async_flag(call, option, err);
 	switch (option) {
 	case 'd':
 		return take_data(call, optarg, err);
@@ -81,10 +141,8 @@ take_flag(struct call *call, int option, struct err *err)
 		call->path = optarg;
 		return 0;
 	case 'H':
-		if (call->n_headers == HEADERS_MAX)
-			return err_set(err, ERR_INVALID, "more than %d headers", HEADERS_MAX);
-		call->headers[call->n_headers++] = optarg;
-		return 0;
+		call->has_route = true;
+		return take_header(call, optarg, err);
 	default:
 		call->is_verbose = true;
 		return 0;
@@ -124,16 +182,21 @@ route_path(struct cli *cli, const struct call *call, char **ret, struct err *err
 static int
 send_call(struct cli *cli, struct call *call, struct http_client_answer *answer, struct err *err)
 {
-	bool is_direct = !call->method && !call->path && !call->n_headers;
+	bool is_direct = !call->method && !call->path && !call->has_route;
 	OWN(mem) char *path = NULL;
 	struct http_client *client = NULL;
 	int rc = cli_client(cli, &client, err);
 
 	if (rc == 0 && is_direct) {
-		path = cli_path("/v1/orgs/%s/functions/%s/calls", cli->org, call->function);
+		path = call->is_async ? cli_path("/v1/orgs/%s/functions/%s/calls?mode=async",
+						cli->org, call->function)
+				      : cli_path("/v1/orgs/%s/functions/%s/calls", cli->org,
+						call->function);
 		call->headers[call->n_headers++] = "Content-Type: application/json";
 	} else if (rc == 0) {
 		rc = route_path(cli, call, &path, err);
+		if (rc == 0 && call->is_async)
+			rc = take_header(call, "X-Mayfly-Mode: async", err);
 	}
 	if (rc < 0)
 		return rc;
@@ -171,7 +234,7 @@ figure_of(const json_t *record, const char *key, const char *(*print)(uint64_t))
 static bool
 is_done(const json_t *call)
 {
-	return strcmp(cli_text(call, "state"), "done") == 0;
+	return json_object_get(call, "code") != NULL;
 }
 
 static void
@@ -244,12 +307,110 @@ print_answer(struct cli *cli, const struct call *call, const struct http_client_
 	return failure ? failure : rc;
 }
 
+/* ---- durable calls ---- */
+
+static bool
+has_ended(const json_t *call)
+{
+	const char *state = cli_text(call, "state");
+
+	return strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
+}
+
+/* The daemon waits a minute at most. */
+static int
+await(struct cli *cli, const char *id, uint64_t wait_ms, json_t **ret, struct err *err)
+{
+	uint64_t until_us = clock_mono_us() + wait_ms * 1000;
+
+	for (;;) {
+		uint64_t now_us = clock_mono_us();
+		uint64_t left_ms = until_us > now_us ? (until_us - now_us) / 1000 : 0;
+		OWN(mem)
+		char *time = mem_printf("%llums",
+			(unsigned long long)(left_ms < WAIT_MS_MAX ? left_ms : WAIT_MS_MAX));
+		OWN(mem)
+		char *path = cli_path("/v1/orgs/%s/calls/%s?wait=%s", cli->org, id, time);
+		int rc = cli_ask(cli, "GET", path, NULL, ret, err);
+
+		if (rc < 0 || has_ended(*ret))
+			return rc;
+		if (!left_ms)
+			return err_set(err, ERR_TIMEOUT, "call %s is still %s", id,
+				cli_text(*ret, "state"));
+		json_decref(take_ptr(ret));
+	}
+}
+
+static void
+print_result(const json_t *delivery)
+{
+	const json_t *result = json_object_get(delivery, "result");
+	const char *coded = json_string_value(json_object_get(result, "body_base64"));
+	const char *text = json_string_value(json_object_get(result, "body"));
+	OWN(buf) struct buf bytes = BUF_INIT;
+
+	if (coded && base64_decode(str_of(coded), &bytes))
+		fwrite(bytes.at ? bytes.at : "", 1, bytes.len, stdout);
+	else if (text)
+		fputs(text, stdout);
+	if (isatty(STDOUT_FILENO))
+		putchar('\n');
+}
+
+static int
+delivery_error(const char *id, const json_t *delivery, struct err *err)
+{
+	const char *state = cli_text(delivery, "state");
+	int code = err_from_word(cli_text(delivery, "code"));
+
+	if (strcmp(state, "done") == 0)
+		return 0;
+	return err_set(err, code < 0 ? code : ERR_FUNCTION, "call %s is %s: %s", id, state,
+		cli_text(delivery, "message"));
+}
+
+static int
+print_accepted(struct cli *cli, const struct call *call, const struct http_client_answer *answer,
+	struct err *err)
+{
+	OWN(mem) char *id = str_dup(answer_header(answer, STR("x-call-id")));
+	OWN(json) json_t *record = NULL;
+	int rc = answer_error(answer, err);
+
+	if (rc < 0)
+		return rc;
+	if (!call->wait_ms) {
+		if (cli->is_json)
+			printf("{\"id\": \"%s\", \"state\": \"queued\"}\n", id);
+		else
+			printf("%s\n", id);
+		return 0;
+	}
+	rc = await(cli, id, call->wait_ms, &record, err);
+	if (rc < 0)
+		return rc;
+	const json_t *delivery = json_object_get(record, "delivery");
+
+	if (cli->is_json)
+		cli_print_json(record);
+	else
+		print_result(delivery);
+	return delivery_error(id, delivery, err);
+}
+
 int
 cmd_call(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	static const struct option options[] = {CLI_OPTIONS, {"data", required_argument, NULL, 'd'},
 		{"method", required_argument, NULL, 'X'}, {"path", required_argument, NULL, 'p'},
-		{"header", required_argument, NULL, 'H'}, {"verbose", no_argument, NULL, 'v'}, {0}};
+		{"header", required_argument, NULL, 'H'}, {"verbose", no_argument, NULL, 'v'},
+		{"async", no_argument, NULL, OPTION_ASYNC},
+		{"wait", required_argument, NULL, OPTION_WAIT},
+		{"order-key", required_argument, NULL, OPTION_ORDER},
+		{"idempotency-key", required_argument, NULL, OPTION_IDEMPOTENCY},
+		{"callback", required_argument, NULL, OPTION_CALLBACK},
+		{"delay", required_argument, NULL, OPTION_DELAY}, {0}};
 	struct call call = {.data = BUF_INIT};
 	struct http_client_answer answer = {0};
 	int option, rc = 0;
@@ -267,9 +428,12 @@ cmd_call(struct cli *cli, int argc, char **argv, struct err *err)
 		rc = send_call(cli, &call, &answer, err);
 	}
 	if (rc == 0)
-		rc = print_answer(cli, &call, &answer, err);
+		rc = call.is_async ? print_accepted(cli, &call, &answer, err)
+				   : print_answer(cli, &call, &answer, err);
 	http_client_answer_done(&answer);
 	buf_done(&call.data);
+	for (size_t i = 0; i < call.n_own; i++)
+		free(call.own[i]);
 	return rc == CLI_HELP ? 0 : rc;
 }
 
@@ -283,16 +447,16 @@ struct calls {
 static void
 print_calls(const json_t *calls)
 {
-	static const char *const titles[] = {
-		"ID", "FUNCTION", "VERSION", "CODE", "STATUS", "WALL", "CPU", "STARTED", NULL};
+	static const char *const titles[] = {"ID", "FUNCTION", "VERSION", "ORIGIN", "CODE",
+		"STATUS", "WALL", "CPU", "STARTED", NULL};
 	struct cli_table *table = cli_table_new(titles);
 	const json_t *call;
 	size_t i;
 
 	json_array_foreach (calls, i, call) {
 		const char *cells[] = {cli_text(call, "id"), cli_text(call, "function"),
-			cli_text(call, "version"), cli_text(call, is_done(call) ? "code" : "state"),
-			cli_text(call, "status"),
+			cli_text(call, "version"), cli_text(call, "trigger"),
+			cli_text(call, is_done(call) ? "code" : "state"), cli_text(call, "status"),
 			is_done(call) ? cli_micros(number_of(call, "wall_us")) : "",
 			is_done(call) ? figure_of(call, "cpu_us", cli_micros) : "",
 			cli_ago(cli_text(call, "started_at"))};
@@ -327,6 +491,23 @@ list_calls(struct cli *cli, const struct calls *calls, const char *function, str
 	return 0;
 }
 
+static void
+print_delivery(const json_t *delivery)
+{
+	const json_t *attempt;
+	size_t i;
+
+	if (!delivery)
+		return;
+	printf("durable call %s: %s, %s attempts, origin %s, accepted %s\n",
+		cli_text(delivery, "id"), cli_text(delivery, "state"),
+		cli_text(delivery, "attempt_count"), cli_text(delivery, "origin"),
+		cli_ago(cli_text(delivery, "created_at")));
+	json_array_foreach (json_object_get(delivery, "attempts"), i, attempt)
+		printf("attempt %s: %s %s\n", cli_text(attempt, "number"),
+			cli_text(attempt, "code"), cli_text(attempt, "message"));
+}
+
 static int
 show_call(struct cli *cli, const char *id, struct err *err)
 {
@@ -341,9 +522,12 @@ show_call(struct cli *cli, const char *id, struct err *err)
 		cli_print_json(record);
 		return 0;
 	}
+	print_delivery(json_object_get(record, "delivery"));
 	if (!is_done(record)) {
-		printf("call %s: %s, version %s, began %s\n", id, cli_text(record, "state"),
-			cli_text(record, "version"), cli_ago(cli_text(record, "started_at")));
+		if (json_object_get(record, "started_at"))
+			printf("call %s: %s, version %s, began %s\n", id, cli_text(record, "state"),
+				cli_text(record, "version"),
+				cli_ago(cli_text(record, "started_at")));
 		return 0;
 	}
 	print_figures(record, stdout);

@@ -4,10 +4,15 @@
 const char cmd_org_help[] = "usage: mayfly org [ls]\n"
 			    "       mayfly org create NAME\n"
 			    "       mayfly org show NAME\n"
-			    "       mayfly org rm NAME\n\n"
+			    "       mayfly org rm NAME\n"
+			    "       mayfly org callback-key [NAME]\n\n"
 			    "Organisations: each has its own functions, routes and tokens. "
 			    "Creating and deleting needs\n"
-			    "a provider's token. Deleting one deletes its functions and tokens.\n";
+			    "a provider's token. Deleting one deletes its functions and tokens.\n"
+			    "The callback key is what the callbacks of durable calls are signed "
+			    "with: the header\n"
+			    "X-Mayfly-Signature has t=<unix seconds>,v1=<hex>, HMAC-SHA256 of "
+			    "\"<t>.<body>\".\n";
 
 static int
 org_list(struct cli *cli, struct err *err)
@@ -80,6 +85,20 @@ org_remove(struct cli *cli, const char *name, struct err *err)
 	return rc;
 }
 
+static int
+org_callback_key(struct cli *cli, const char *name, struct err *err)
+{
+	OWN(mem) char *path = cli_path("/v1/orgs/%s/callback-key", name);
+	OWN(json) json_t *key = NULL;
+	int rc = cli_ask(cli, "GET", path, NULL, &key, err);
+
+	if (rc == 0 && cli->is_json)
+		cli_print_json(key);
+	else if (rc == 0)
+		printf("%s\n", cli_text(key, "key"));
+	return rc;
+}
+
 int
 cmd_org(struct cli *cli, int argc, char **argv, struct err *err)
 {
@@ -102,5 +121,8 @@ cmd_org(struct cli *cli, int argc, char **argv, struct err *err)
 		return org_show(cli, argv[optind + 1], err);
 	if (n == 2 && strcmp(verb, "rm") == 0)
 		return org_remove(cli, argv[optind + 1], err);
-	return cli_operands(argc, argv, -1, "ls, create NAME, show NAME or rm NAME", err);
+	if (n <= 2 && strcmp(verb, "callback-key") == 0)
+		return org_callback_key(cli, n == 2 ? argv[optind + 1] : cli->org, err);
+	return cli_operands(
+		argc, argv, -1, "ls, create NAME, show NAME, rm NAME or callback-key [NAME]", err);
 }
