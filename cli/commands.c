@@ -20,6 +20,8 @@ const struct cli_command cli_commands[] = {
 	{"queue", CALLS, "durable calls that wait, per function", cmd_queue_help, cmd_queue},
 	{"dead", CALLS, "durable calls that failed: see, try again, delete", cmd_dead_help,
 		cmd_dead},
+	{"event", CALLS, "send events, see those that come", cmd_event_help, cmd_event},
+	{"trigger", CALLS, "which events call which function", cmd_trigger_help, cmd_trigger},
 	{"org", PROVIDER, "list, create or delete organisations", cmd_org_help, cmd_org},
 	{"token", PROVIDER, "list, create or revoke tokens", cmd_token_help, cmd_token},
 	{"serve", HERE, "run the daemon", cmd_serve_help, cmd_serve},

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Triggers: which functions an event calls, how often, in which order, and what is left of it."""
 import json
+import subprocess
 
 import mayfly
 from test_event import PRINTS, event, printed, put_trigger, send
@@ -178,3 +179,70 @@ def test_triggers_and_what_waits_for_them_are_there_after_a_kill(new_daemon):
     assert letter['source'] == 'later'
     wait_for_figures(org, 'later', failed=1, waiting=0, lag_ms=0)
     assert daemon.metrics()[f'mayfly_trigger_failed_total{{{labels}}}'] == 1
+
+
+# ---- on the command line ----
+
+def cli(org, *args, **kwargs):
+    env = {'MAYFLY_URL': f'http://{org.daemon.address}', 'MAYFLY_ORG': org.name,
+           'MAYFLY_TOKEN': org.client.token, 'HOME': '/nonexistent'}
+    return mayfly.run('mayfly', *args, env=env, **kwargs)
+
+
+def ok(done):
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_command_line_puts_tests_and_shows_triggers_and_sends_events(org, tmp_path):
+    org.deploy('print', PRINTS)
+    ok(cli(org, 'trigger', 'put', 'on-order', '--function', 'print', '--type', 'order.*',
+           '--filter', '{"range": {"data.total": {"gt": 10}}}', '--order-key', 'subject',
+           '--attempts', '2'))
+    made = json.loads(ok(cli(org, 'trigger', 'show', 'on-order')))
+    assert made['filter'] == [{'topic': {'type': 'order.*'}},
+                              {'range': {'data.total': {'gt': 10}}}]
+    assert made['queue'] == {'attempts': 2} and made['order_key'] == 'subject'
+    of = ['--type', 'order.created', '--subject', 'a', '-a', 'priority=high']
+    said = ok(cli(org, 'trigger', 'test', 'on-order', *of, '--data', '{"total": 9}'))
+    assert 'passes on-order: data.total 9 is not > 10' in said
+    said = ok(cli(org, 'trigger', 'test', *of, '--data', '{"total": 11}'))
+    assert 'reaches on-order' in said
+    assert cli(org, 'trigger', 'test', 'none', *of).returncode == 4
+    said = ok(cli(org, 'event', 'send', *of, '--data', '{"total": 11}'))
+    assert said == 'accepted 1, known 0, deliveries 1\n'
+    got = printed(org, 'print', 1)[0]
+    assert (got['subject'], got['priority'], got['data']) == ('a', 'high', {'total': 11})
+    batch = tmp_path / 'events.json'
+    batch.write_text(json.dumps([event(1, data={'total': 20}), event(1)]))
+    assert ok(cli(org, 'event', 'send', '-f', batch)) == 'accepted 1, known 1, deliveries 1\n'
+    said = ok(cli(org, 'event', 'send', '--stdin', '--json', input=json.dumps(event(2))))
+    assert json.loads(said) == {'accepted': 1, 'known': 0, 'deliveries': 0}
+    wait_for_figures(org, 'on-order', matched=2, delivered=2)
+    row = ok(cli(org, 'trigger')).splitlines()[1].split()
+    assert row == ['on-order', 'print', 'yes', '2', '2', '0', '0']
+    listed = json.loads(ok(cli(org, 'event', 'ls', '--json', '-n', '2')))
+    assert [one['id'] for one in listed] == ['1', '2']
+    document = tmp_path / 'trigger.json'
+    document.write_text('{"function": "print", "enabled": false}')
+    ok(cli(org, 'trigger', 'put', 'off', '-f', document))
+    ok(cli(org, 'trigger', 'rm', 'on-order'))
+    assert [one['name'] for one in json.loads(ok(cli(org, 'trigger', 'ls', '--json')))] == ['off']
+    assert cli(org, 'event', 'send').returncode == 2
+    assert cli(org, 'event', 'send', '--type', 'x', '--source', 'a b').returncode == 2
+
+
+def test_the_command_line_follows_events_as_they_come(org):
+    env = {'MAYFLY_URL': f'http://{org.daemon.address}', 'MAYFLY_ORG': org.name,
+           'MAYFLY_TOKEN': org.client.token, 'HOME': '/nonexistent', 'PATH': '/usr/bin:/bin'}
+    send(org, event(1)).expect(202)
+    tail = subprocess.Popen([str(mayfly.BIN / 'mayfly'), 'event', 'tail', '--json', '-n', '1'],
+                            env=env, stdout=subprocess.PIPE, text=True)
+    try:
+        assert json.loads(tail.stdout.readline()) == event(1)
+        send(org, event(2, data=['live'])).expect(202)
+        assert json.loads(tail.stdout.readline()) == event(2, data=['live'])
+    finally:
+        tail.kill()
+        tail.wait()
+        tail.stdout.close()
