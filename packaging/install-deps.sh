@@ -10,7 +10,7 @@ packages=(
 	# to build
 	gcc libc6-dev make meson ninja-build pkg-config
 	libarchive-dev libcurl4-openssl-dev libjansson-dev libnghttp2-dev librabbitmq-dev libseccomp-dev
-	libsqlite3-dev libssl-dev libuv1-dev
+	libsqlite3-dev libssl-dev libuv1-dev libxml2-dev
 	# to run: the builds of Python functions call pip
 	ca-certificates curl python3 python3-pip tzdata
 )
