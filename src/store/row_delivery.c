@@ -118,6 +118,20 @@ row_delivery_update(struct store_db *db, const struct row_delivery *row, struct 
 }
 
 int
+row_delivery_keep(struct store_db *db, const struct row_delivery *row, struct err *err)
+{
+	static const struct row_stmt_field payload_fields[] = {
+		ROW_FIELD(CHARS, struct row_delivery, id),
+		ROW_FIELD(BYTES, struct row_delivery, head),
+		ROW_FIELD(BYTES, struct row_delivery, body),
+	};
+	static const struct row_stmt_shape payload = ROW_SHAPE("delivery", payload_fields);
+
+	return row_stmt_write(
+		db, "UPDATE delivery SET head = ?2, body = ?3 WHERE id = ?1", &payload, row, err);
+}
+
+int
 row_delivery_find(struct store_db *db, const char *org, const char *id,
 	void (*found)(const struct row_delivery *row, void *arg), void *arg, struct err *err)
 {

@@ -191,6 +191,9 @@ int row_delivery_insert(struct store_db *db, const struct row_delivery *row,
 /* state, attempt, due_ms, ended_ms, status, code, message, headers, result. */
 int row_delivery_update(
 	struct store_db *db, const struct row_delivery *row, struct err *err) ON_STORE;
+/* head and body, of one that was inserted without. */
+int row_delivery_keep(
+	struct store_db *db, const struct row_delivery *row, struct err *err) ON_STORE;
 int row_delivery_find(struct store_db *db, const char *org, const char *id,
 	void (*found)(const struct row_delivery *row, void *arg), void *arg,
 	struct err *err) ON_STORE;
