@@ -69,12 +69,14 @@ amqp_lane_down(struct lane *lane, const struct err *why, bool is_publish)
 
 	amqp->is_up = false;
 	amqp->why = *why;
-	if (lane->which == AMQP_LANE_CONSUME)
+	if (lane->which == AMQP_LANE_CONSUME) {
 		amqp_consume_fail(amqp);
-	else if (is_publish)
+		amqp_topology_forget(amqp);
+	} else if (is_publish) {
 		amqp_publish_fail(amqp, why);
-	else
+	} else {
 		amqp_set_giving_up(amqp, true);
+	}
 	if (is_news && amqp->on_down)
 		amqp->on_down(why, amqp->arg);
 }
@@ -129,7 +131,7 @@ amqp_new(const struct amqp_config *config)
 	amqp->on_down = config->on_down;
 	amqp->on_blocked = config->on_blocked;
 	amqp->arg = config->arg;
-	amqp->first = amqp->next = 1;
+	amqp->first = amqp->next = amqp->unsent = 1;
 	for (unsigned i = 0; i < AMQP_LANES; i++)
 		amqp_lane_init(&amqp->lanes[i], amqp, (enum amqp_lane)i);
 	list_init(&amqp->topology);

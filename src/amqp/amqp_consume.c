@@ -76,7 +76,7 @@ consume_on_again(struct loop_timer *timer)
 
 		if (!consumer || !consumer->is_lost)
 			continue;
-		amqp_topology_declare(consume_lane(amqp), consumer->queue);
+		amqp_topology_declare(amqp, consumer->queue);
 		consume_send(consumer);
 	}
 }

@@ -37,7 +37,8 @@ struct amqp_item {
 	char *what, *queue; /* owned; queue "" for none */
 	char *frame;        /* owned */
 	size_t len;
-	bool is_exclusive, is_refused;
+	bool is_waiting; /* for its reply */
+	bool is_refused;
 };
 
 struct amqp_pending {
@@ -84,6 +85,7 @@ struct amqp {
 
 	struct list topology; /* struct amqp_item, in the order of declaration */
 	uint64_t n_tickets;
+	unsigned n_undeclared; /* items that wait */
 	void (*on_refused)(const char *what, const struct err *why, void *arg);
 	void *on_refused_arg; /* borrowed */
 
@@ -91,6 +93,7 @@ struct amqp {
 	struct amqp_pending *pending; /* owned */
 	size_t cap;
 	uint64_t first, next, pending_bytes;
+	uint64_t unsent;           /* from here on they wait for what is being declared */
 	struct loop_timer give_up; /* runs while they cannot be confirmed */
 	bool is_giving_up;
 
@@ -119,12 +122,14 @@ void amqp_lane_down(struct lane *lane, const struct err *why, bool is_publish) O
 void amqp_set_blocked(struct amqp *amqp, struct str why) ON_LOOP;
 
 /* ---- amqp_topology.c ---- */
-void amqp_topology_declare(struct lane *lane, const char *queue) ON_LOOP; /* NULL: all of it */
+void amqp_topology_declare(struct amqp *amqp, const char *queue) ON_LOOP; /* NULL: all of it */
+void amqp_topology_forget(struct amqp *amqp) ON_LOOP;                     /* no reply will come */
 void amqp_topology_reply(struct amqp *amqp, uint64_t ticket, const struct err *why) ON_LOOP;
 void amqp_topology_free(struct amqp *amqp);
 
 /* ---- amqp_publish.c ---- */
-void amqp_publish_again(struct amqp *amqp) ON_LOOP;
+void amqp_publish_again(struct amqp *amqp) ON_LOOP; /* a new connection */
+void amqp_publish_go_on(struct amqp *amqp) ON_LOOP; /* all is declared */
 void amqp_publish_confirmed(
 	struct amqp *amqp, uint64_t number, bool is_all, const struct err *err) ON_LOOP;
 void amqp_publish_fail(struct amqp *amqp, const struct err *why) ON_LOOP; /* all of them */

@@ -160,7 +160,8 @@ lane_on_up(struct lane *lane) ON_LOOP
 	const struct amqp_frame sync = {.kind = AMQP_FRAME_SYNC};
 
 	lane->state = LANE_DECLARING;
-	amqp_topology_declare(lane, NULL);
+	if (lane->which == AMQP_LANE_CONSUME)
+		amqp_topology_declare(lane->amqp, NULL);
 	amqp_lane_tell(lane, &sync, STR(""));
 }
 
@@ -171,7 +172,7 @@ lane_on_reply(struct lane *lane, const struct amqp_frame *head, const struct err
 		lane->state = LANE_READY;
 		lane->back_off_ms = LANE_BACK_OFF_MS;
 		amqp_lane_ready(lane);
-	} else if (lane->which == AMQP_LANE_CONSUME) {
+	} else {
 		amqp_topology_reply(lane->amqp, head->number, why);
 	}
 }

@@ -61,39 +61,48 @@ amqp_publish_fail(struct amqp *amqp, const struct err *why)
 {
 	uint64_t end = amqp->next;
 
+	if (amqp->unsent < end)
+		amqp->unsent = end;
 	for (uint64_t i = amqp->first; i < end; i++)
 		if (i >= amqp->first)
 			publish_end(amqp, i, why);
 }
 
-static void
-publish_send(struct amqp *amqp, struct amqp_pending *pending, uint64_t number) ON_LOOP
+void
+amqp_publish_go_on(struct amqp *amqp)
 {
-	memcpy(pending->frame + offsetof(struct amqp_frame, number), &number, sizeof(number));
-	amqp_lane_send(&amqp->lanes[AMQP_LANE_PUBLISH], pending->frame, pending->len);
+	struct lane *lane = &amqp->lanes[AMQP_LANE_PUBLISH];
+
+	while (lane->state == LANE_READY && amqp->n_undeclared == 0 && amqp->unsent < amqp->next) {
+		uint64_t number = amqp->unsent++;
+		struct amqp_pending *pending = publish_at(amqp, number);
+
+		must(pending->publish);
+		memcpy(pending->frame + offsetof(struct amqp_frame, number), &number,
+			sizeof(number));
+		amqp_lane_send(lane, pending->frame, pending->len);
+	}
 }
 
 /* A connection counts from 1 on. */
 void
 amqp_publish_again(struct amqp *amqp)
 {
-	size_t n = amqp->next - amqp->first;
-	struct amqp_pending *left = mem_new((n + 1) * sizeof(*left));
 	uint64_t first = amqp->first, next = amqp->next;
+	struct amqp_pending *left = mem_new((next - first + 1) * sizeof(*left));
+	size_t n = 0;
 
-	n = 0;
 	for (uint64_t i = first; i < next; i++) {
 		if (publish_at(amqp, i)->publish)
 			left[n++] = *publish_at(amqp, i);
 		*publish_at(amqp, i) = (struct amqp_pending){NULL};
 	}
-	amqp->first = 1;
+	amqp->first = amqp->unsent = 1;
 	amqp->next = 1 + n;
-	for (uint64_t i = 1; i <= n; i++) {
-		*publish_at(amqp, i) = left[i - 1];
-		publish_send(amqp, &left[i - 1], i);
-	}
+	for (size_t i = 0; i < n; i++)
+		*publish_at(amqp, i + 1) = left[i];
 	free(left);
+	amqp_publish_go_on(amqp);
 }
 
 /* What AMQP has no room for. */
@@ -157,6 +166,6 @@ amqp_publish(struct amqp *amqp, struct amqp_publish *publish)
 	amqp_frame_end(&frame, begun);
 	pending.frame = buf_take(&frame, &pending.len);
 	amqp->pending_bytes += pending.len;
-	*publish_at(amqp, amqp->next) = pending;
-	publish_send(amqp, &pending, amqp->next++);
+	*publish_at(amqp, amqp->next++) = pending;
+	amqp_publish_go_on(amqp);
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * amqp_topology - what is declared, kept, and declared again with each connection.
+ *
+ * The lane that consumes declares. What is published meanwhile waits until that was answered: two
+ * connections that declare the same queue at one time are in each other's way.
  */
 #include "amqp/amqp_inside.h"
 #include "base/own.h"
@@ -24,20 +27,45 @@ amqp_topology_free(struct amqp *amqp)
 		topology_free_item(item);
 }
 
-static bool
-topology_concerns(const struct lane *lane, const struct amqp_item *item)
+static void
+topology_send(struct amqp *amqp, struct amqp_item *item) ON_LOOP
 {
-	return lane->which == AMQP_LANE_CONSUME || !item->is_exclusive;
+	struct lane *lane = &amqp->lanes[AMQP_LANE_CONSUME];
+
+	if (lane->state < LANE_DECLARING)
+		return;
+	amqp->n_undeclared += !item->is_waiting;
+	item->is_waiting = true;
+	amqp_lane_send(lane, item->frame, item->len);
+}
+
+static void
+topology_end_waiting(struct amqp *amqp, struct amqp_item *item) ON_LOOP
+{
+	if (!item->is_waiting)
+		return;
+	item->is_waiting = false;
+	if (--amqp->n_undeclared == 0)
+		amqp_publish_go_on(amqp);
 }
 
 void
-amqp_topology_declare(struct lane *lane, const char *queue)
+amqp_topology_declare(struct amqp *amqp, const char *queue)
 {
 	struct amqp_item *item;
 
-	list_each (&lane->amqp->topology, item, link)
-		if (topology_concerns(lane, item) && (!queue || strcmp(item->queue, queue) == 0))
-			amqp_lane_send(lane, item->frame, item->len);
+	list_each (&amqp->topology, item, link)
+		if (!queue || strcmp(item->queue, queue) == 0)
+			topology_send(amqp, item);
+}
+
+void
+amqp_topology_forget(struct amqp *amqp)
+{
+	struct amqp_item *item;
+
+	list_each (&amqp->topology, item, link)
+		topology_end_waiting(amqp, item);
 }
 
 void
@@ -51,6 +79,7 @@ amqp_topology_reply(struct amqp *amqp, uint64_t ticket, const struct err *why)
 		if (why->code && !item->is_refused && amqp->on_refused)
 			amqp->on_refused(item->what, why, amqp->on_refused_arg);
 		item->is_refused = why->code != 0;
+		topology_end_waiting(amqp, item);
 		return;
 	}
 }
@@ -98,10 +127,7 @@ topology_add(struct amqp *amqp, struct amqp_item *item, struct amqp_frame *head,
 	}
 	item->frame = buf_take(&frame, &item->len);
 	list_push_back(&amqp->topology, &item->link);
-	for (unsigned i = 0; i < AMQP_LANES; i++)
-		if (amqp->lanes[i].state >= LANE_DECLARING &&
-			topology_concerns(&amqp->lanes[i], item))
-			amqp_lane_send(&amqp->lanes[i], item->frame, item->len);
+	topology_send(amqp, item);
 }
 
 static struct amqp_item *
@@ -141,19 +167,7 @@ amqp_declare_queue(struct amqp *amqp, const struct amqp_queue *queue)
 		str_of(queue->dead_letter_exchange ? queue->dead_letter_exchange : ""),
 		str_of(queue->dead_letter_key ? queue->dead_letter_key : "")};
 
-	item->is_exclusive = queue->is_exclusive;
 	topology_add(amqp, item, &head, texts);
-}
-
-static bool
-topology_is_exclusive(const struct amqp *amqp, const char *queue)
-{
-	struct amqp_item *item;
-
-	list_each (&amqp->topology, item, link)
-		if (item->is_exclusive && strcmp(item->queue, queue) == 0)
-			return true;
-	return false;
 }
 
 void
@@ -164,7 +178,6 @@ amqp_bind(struct amqp *amqp, const char *queue, const char *exchange, const char
 	struct amqp_frame head = {.kind = AMQP_FRAME_BIND};
 	const struct str texts[3] = {str_of(queue), str_of(exchange), str_of(key)};
 
-	item->is_exclusive = topology_is_exclusive(amqp, queue);
 	topology_add(amqp, item, &head, texts);
 }
 
@@ -176,8 +189,10 @@ amqp_delete_queue(struct amqp *amqp, const char *name)
 	struct amqp_item *item;
 
 	list_each (&amqp->topology, item, link)
-		if (strcmp(item->queue, name) == 0)
+		if (strcmp(item->queue, name) == 0) {
+			topology_end_waiting(amqp, item);
 			topology_free_item(item);
+		}
 	if (lane->state >= LANE_DECLARING)
 		amqp_lane_tell(lane, &head, str_of(name));
 }

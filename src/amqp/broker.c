@@ -28,6 +28,8 @@ enum {
  * earlier life, and the broker would end the channel over it. */
 struct broker_consumer {
 	uint32_t number;
+	uint32_t n_begun; /* one that begins again is another to the broker: a quorum queue hands
+			     what the former has out once more else */
 	bool is_there, is_paused;
 	char queue[256];
 	uint64_t *tags; /* owned */
@@ -221,13 +223,34 @@ broker_open_socket(struct broker *broker, const struct amqp_frame *frame, const 
 	return 0;
 }
 
+/* What the broker may send us that it otherwise keeps to itself. */
+static amqp_rpc_reply_t
+broker_say_who(struct broker *broker, const struct amqp_frame *frame, const char *vhost,
+	const char *user, const char *password)
+{
+	static const char *const names[] = {"connection.blocked", "consumer_cancel_notify",
+		"publisher_confirms", "basic.nack", "authentication_failure_close"};
+	amqp_table_entry_t can[sizeof(names) / sizeof(names[0])], entries[3];
+	amqp_table_t properties = {.entries = entries};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		can[i] = (amqp_table_entry_t){amqp_cstring_bytes(names[i]),
+			{.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1}};
+	broker_message_text(&properties, "product", STR("mayfly"));
+	broker_message_text(&properties, "version", STR(MAYFLY_VERSION));
+	entries[properties.num_entries++] = (amqp_table_entry_t){amqp_cstring_bytes("capabilities"),
+		{.kind = AMQP_FIELD_KIND_TABLE,
+			.value.table = {sizeof(can) / sizeof(can[0]), can}}};
+	return amqp_login_with_properties(broker->state, vhost, 0, BROKER_WIRE_BYTES,
+		(int)frame->count, &properties, AMQP_SASL_METHOD_PLAIN, user, password);
+}
+
 static int
 broker_login(struct broker *broker, const struct amqp_frame *frame, const char *vhost,
 	const char *user, const char *password, struct err *err)
 {
 	struct timeval answer = {.tv_sec = BROKER_ANSWER_S};
-	amqp_rpc_reply_t reply = amqp_login(broker->state, vhost, 0, BROKER_WIRE_BYTES,
-		(int)frame->count, AMQP_SASL_METHOD_PLAIN, user, password);
+	amqp_rpc_reply_t reply = broker_say_who(broker, frame, vhost, user, password);
 
 	if (reply.reply_type != AMQP_RESPONSE_NORMAL)
 		return broker_ended(reply, err);
@@ -512,6 +535,22 @@ broker_lose_channel(struct broker *broker, amqp_channel_t channel, const struct 
 			broker_tell_lost(broker, &broker->consumers[i], why);
 }
 
+static void
+broker_name(const struct broker_consumer *consumer, char tag[BROKER_TAG])
+{
+	snprintf(tag, BROKER_TAG, "%u.%u", consumer->number, consumer->n_begun);
+}
+
+static struct broker_consumer *
+broker_named(struct broker *broker, amqp_bytes_t tag)
+{
+	struct str rest = str_n(tag.bytes, tag.len);
+	uint64_t number;
+
+	return str_to_u64(str_cut(&rest, '.'), &number) ? broker_find(broker, (uint32_t)number)
+							: NULL;
+}
+
 static int
 broker_pause(struct broker *broker, struct broker_consumer *consumer, struct err *err)
 {
@@ -521,7 +560,7 @@ broker_pause(struct broker *broker, struct broker_consumer *consumer, struct err
 	if (consumer->is_paused)
 		return 0;
 	consumer->is_paused = true;
-	snprintf(tag, sizeof(tag), "%u", consumer->number);
+	broker_name(consumer, tag);
 	amqp_basic_cancel(broker->state, channel, amqp_cstring_bytes(tag));
 	return broker_check(broker, channel, amqp_get_rpc_reply(broker->state), err);
 }
@@ -546,7 +585,8 @@ broker_begin(
 	rc = broker_check(broker, channel, amqp_get_rpc_reply(broker->state), err);
 	if (rc < 0)
 		return rc;
-	snprintf(tag, sizeof(tag), "%u", consumer->number);
+	consumer->n_begun++;
+	broker_name(consumer, tag);
 	consumer->is_paused = false;
 	amqp_basic_consume(broker->state, channel, amqp_cstring_bytes(consumer->queue),
 		amqp_cstring_bytes(tag), 0, 0, 0, amqp_empty_table);
@@ -691,16 +731,13 @@ broker_on_deliver(struct broker *broker, amqp_channel_t channel, const amqp_basi
 	OWN(buf) struct buf names = BUF_INIT;
 	size_t exchange_len = method->exchange.len, key_len = method->routing_key.len;
 	bool is_redelivered = method->redelivered;
-	struct broker_consumer *consumer;
+	struct broker_consumer *consumer = broker_named(broker, method->consumer_tag);
 	amqp_message_t message;
-	uint64_t number = 0;
 
-	str_to_u64(str_n(method->consumer_tag.bytes, method->consumer_tag.len), &number);
 	buf_add(&names, method->exchange.bytes, exchange_len);
 	buf_add(&names, method->routing_key.bytes, key_len);
 	if (!broker_read(broker, channel, &message))
 		return;
-	consumer = broker_find(broker, (uint32_t)number);
 	if (consumer && message.body.len <= AMQP_MESSAGE_BYTES) {
 		broker_put_tag(consumer, head.number);
 		head.consumer = consumer->number;
@@ -715,12 +752,9 @@ broker_on_deliver(struct broker *broker, amqp_channel_t channel, const amqp_basi
 static void
 broker_on_cancelled(struct broker *broker, const amqp_basic_cancel_t *method)
 {
-	struct broker_consumer *consumer;
+	struct broker_consumer *consumer = broker_named(broker, method->consumer_tag);
 	struct err err = {0};
-	uint64_t number = 0;
 
-	str_to_u64(str_n(method->consumer_tag.bytes, method->consumer_tag.len), &number);
-	consumer = broker_find(broker, (uint32_t)number);
 	if (!consumer)
 		return;
 	err_set(&err, ERR_NOT_FOUND, "the broker ended the consumer of %s", consumer->queue);
