@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus/bus.h"
 
-static const struct bus_ops *const all[] = {&bus_embedded};
+static const struct bus_ops *const all[] = {&bus_embedded, &bus_rabbitmq};
 
 const struct bus_ops *
 bus_find(struct str name)
