@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "amqp/amqp.h"
 #include "base/clock.h"
 #include "store/rows.h"
 
@@ -99,6 +100,50 @@ open_store(struct bus_kit *kit)
 	ok(kit, store_open(&config, &kit->store, &kit->err));
 }
 
+/* tests/scenario/rabbitmq.py runs the broker, one for the whole program. */
+static void
+open_amqp(struct bus_kit *kit)
+{
+	const char *port = getenv("MAYFLY_TEST_AMQP_PORT");
+	const char *libexec = getenv("MAYFLY_AMQP_LIBEXEC");
+	OWN(mem) char *url = mem_printf("amqp://mayfly@127.0.0.1:%s/", port ? port : "");
+	OWN(mem) char *program = path_join(libexec ? libexec : "", "mayfly-amqp");
+	struct amqp_config config = {
+		.loop = kit->loop, .url = url, .password = getenv("MAYFLY_TEST_AMQP_PASSWORD")};
+
+	thread_on_loop();
+	ok(kit, amqp_process_start(program, 0, 0, &config.process, &kit->err));
+	ok(kit, amqp_open(&config, &kit->amqp, &kit->err));
+}
+
+static bool
+is_amqp_up(void *arg)
+{
+	return amqp_is_up(((struct bus_kit *)arg)->amqp);
+}
+
+static void
+on_amqp_closed(void *arg)
+{
+	((struct bus_kit *)arg)->is_amqp_closed = true;
+}
+
+static bool
+is_amqp_closed(void *arg)
+{
+	return ((struct bus_kit *)arg)->is_amqp_closed;
+}
+
+static void
+close_amqp(struct bus_kit *kit)
+{
+	if (!kit->amqp)
+		return;
+	thread_on_loop();
+	amqp_close(kit->amqp, on_amqp_closed, kit);
+	bus_kit_wait(kit, is_amqp_closed, kit);
+}
+
 static void
 open_bus(struct bus_kit *kit)
 {
@@ -112,7 +157,12 @@ open_bus(struct bus_kit *kit)
 
 	kit->ops = bus_find(str_of(name ? name : "embedded"));
 	assert_non_null(kit->ops);
+	if (kit->ops == &bus_rabbitmq && !kit->amqp)
+		open_amqp(kit);
+	config.amqp = kit->amqp;
 	ok(kit, kit->ops->open(&config, &kit->bus, &kit->err));
+	if (kit->amqp)
+		bus_kit_wait(kit, is_amqp_up, kit);
 }
 
 struct bus_kit *
@@ -146,6 +196,7 @@ void
 bus_kit_close(struct bus_kit *kit)
 {
 	shut(kit);
+	close_amqp(kit);
 	loop_free(kit->loop);
 	own_folder(&kit->folder);
 	free(kit);

@@ -24,6 +24,8 @@ struct bus_kit {
 	struct store *store;
 	const struct bus_ops *ops;
 	struct bus *bus;
+	struct amqp *amqp; /* of an implementation that has a broker */
+	bool is_amqp_closed;
 	char *folder;
 	char org[64];
 	unsigned memory_bytes;
