@@ -18,6 +18,7 @@ enum {
 	TRIGGER_CONDITIONS_MAX = 100,
 	TRIGGER_DEPTH_MAX = 8,
 	TRIGGER_PATH_MAX = 200,
+	TRIGGER_KEY_BYTES = 64,
 	TRIGGER_KEY_PARTS = 16
 };
 
@@ -47,8 +48,8 @@ struct trigger_keys {
 	size_t n;
 };
 void trigger_keys_done(struct trigger_keys *keys);
-/* A key is 'e' for a whole value or 'h' for the parts between dots that it begins with (at most
- * TRIGGER_KEY_PARTS), the attribute's name, a NUL, the text. */
+/* A key is a kind, the attribute's name, a NUL, a text: 'e' a whole value, 'p' its first bytes (at
+ * most TRIGGER_KEY_BYTES), 'h' its first parts between dots (at most TRIGGER_KEY_PARTS). */
 void trigger_filter_key(char kind, struct str name, struct str text, struct buf *out);
 /* Where several sets of keys would do, the one whose sum of cost() is least. False: there is none,
  * every event has to be looked at. */

@@ -55,24 +55,34 @@ any_of_keys(const char *name, const json_t *values, struct trigger_keys *ret)
 	return true;
 }
 
-/* The whole parts that a value must begin with. Of a prefix the last part may go on. */
+/* The whole parts that a topic must begin with. */
 static bool
-head_keys(const struct filter_node *node, struct trigger_keys *ret)
+topic_keys(const struct filter_node *node, struct trigger_keys *ret)
 {
 	struct str text = str_of(json_string_value(node->value)), rest = text;
 	size_t len = 0;
 
 	for (size_t i = 0; i < TRIGGER_KEY_PARTS && rest.at; i++) {
 		struct str part = str_cut(&rest, '.');
-		bool is_open = node->kind == FILTER_PREFIX ? !rest.at : part.at[0] == '*';
 
-		if (is_open)
+		if (part.at[0] == '*')
 			break;
 		len = (size_t)(part.at + part.len - text.at);
 	}
 	if (!len)
 		return false;
 	add_key(ret, 'h', node->path, str_n(text.at, len));
+	return true;
+}
+
+static bool
+prefix_keys(const struct filter_node *node, struct trigger_keys *ret)
+{
+	size_t len = json_string_length(node->value);
+
+	add_key(ret, 'p', node->path,
+		str_n(json_string_value(node->value),
+			len < TRIGGER_KEY_BYTES ? len : TRIGGER_KEY_BYTES));
 	return true;
 }
 
@@ -89,8 +99,9 @@ leaf_keys(const struct filter_node *node, struct trigger_keys *ret)
 	case FILTER_ANY_OF:
 		return any_of_keys(node->path, node->value, ret);
 	case FILTER_PREFIX:
+		return prefix_keys(node, ret);
 	case FILTER_TOPIC:
-		return head_keys(node, ret);
+		return topic_keys(node, ret);
 	default:
 		return false;
 	}

@@ -6,9 +6,9 @@ struct bucket {
 	size_t n, cap;
 };
 
-/* How many keys there are of an attribute. */
+/* How many keys there are of an attribute, of each kind, and of prefixes by their length. */
 struct demanded {
-	size_t n_whole, n_heads;
+	size_t n, n_whole, n_heads, n_prefixes[TRIGGER_KEY_BYTES + 1];
 };
 
 struct trigger_index {
@@ -70,8 +70,20 @@ name_of(struct str key)
 	return str_of(key.at + 1);
 }
 
-static size_t *
-demand_of(struct trigger_index *index, struct str key)
+static void
+demand_count(struct demanded *demanded, struct str key, size_t step)
+{
+	demanded->n += step;
+	if (key.at[0] == 'e')
+		demanded->n_whole += step;
+	else if (key.at[0] == 'h')
+		demanded->n_heads += step;
+	else
+		demanded->n_prefixes[key.len - name_of(key).len - 2] += step;
+}
+
+static void
+demand(struct trigger_index *index, struct str key)
 {
 	struct demanded *demanded = map_find(&index->demanded, name_of(key));
 
@@ -79,15 +91,16 @@ demand_of(struct trigger_index *index, struct str key)
 		demanded = mem_new(sizeof(*demanded));
 		map_put(&index->demanded, name_of(key), demanded);
 	}
-	return key.at[0] == 'e' ? &demanded->n_whole : &demanded->n_heads;
+	demand_count(demanded, key, 1);
 }
 
 static void
-forget_demand(struct trigger_index *index, struct str key)
+demand_no_more(struct trigger_index *index, struct str key)
 {
 	struct demanded *demanded = map_find(&index->demanded, name_of(key));
 
-	if (!demanded->n_whole && !demanded->n_heads)
+	demand_count(demanded, key, (size_t)-1);
+	if (!demanded->n)
 		free(map_remove(&index->demanded, name_of(key)));
 }
 
@@ -117,7 +130,7 @@ trigger_index_add(struct trigger_index *index, struct trigger_place *place)
 			map_put(&index->buckets, place->keys.at[i], bucket);
 		}
 		bucket_add(bucket, place);
-		++*demand_of(index, place->keys.at[i]);
+		demand(index, place->keys.at[i]);
 	}
 }
 
@@ -134,8 +147,7 @@ trigger_index_remove(struct trigger_index *index, struct trigger_place *place)
 			free(bucket->at);
 			free(map_remove(&index->buckets, place->keys.at[i]));
 		}
-		--*demand_of(index, place->keys.at[i]);
-		forget_demand(index, place->keys.at[i]);
+		demand_no_more(index, place->keys.at[i]);
 	}
 	trigger_keys_done(&place->keys);
 }
@@ -186,6 +198,26 @@ look_up_heads(struct looking *looking, struct str name, struct str text)
 	}
 }
 
+static void
+look_up_prefixes(
+	struct looking *looking, const struct demanded *demanded, struct str name, struct str text)
+{
+	for (size_t len = 1; len <= TRIGGER_KEY_BYTES && len <= text.len; len++)
+		if (demanded->n_prefixes[len])
+			look_up(looking, 'p', name, str_n(text.at, len));
+}
+
+static void
+look_up_all(
+	struct looking *looking, const struct demanded *demanded, struct str name, struct str text)
+{
+	if (demanded->n_whole)
+		look_up(looking, 'e', name, text);
+	if (demanded->n_heads)
+		look_up_heads(looking, name, text);
+	look_up_prefixes(looking, demanded, name, text);
+}
+
 size_t
 trigger_index_match(struct trigger_index *index, const struct event *event,
 	void (*each)(struct trigger_place *place, void *arg), void *arg)
@@ -201,10 +233,8 @@ trigger_index_match(struct trigger_index *index, const struct event *event,
 		char room[32];
 		struct str text = trigger_filter_text(json_object_get(event->json, key), room);
 
-		if (text.at && demanded->n_whole)
-			look_up(&looking, 'e', name, text);
-		if (text.at && demanded->n_heads)
-			look_up_heads(&looking, name, text);
+		if (text.at)
+			look_up_all(&looking, demanded, name, text);
 	}
 	buf_done(&looking.key);
 	return looking.n_compared;

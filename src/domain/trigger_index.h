@@ -3,10 +3,10 @@
  * trigger_index - finds the filters that may fit an event, without looking at all of them.
  *
  * A filter stands under what it demands (trigger_filter_keys()): whole values of an attribute, or
- * the parts between dots that one begins with; of several demands that of which there are fewest
- * so far. An event is looked up by each of its attributes that any filter demands, and only those
- * that demand none are compared with every event.
- * Knows no function and no registry. One thread.
+ * the bytes or the parts between dots that one begins with; of several demands that of which there
+ * are fewest so far. An event is looked up by each of its attributes that any filter demands, and
+ * only those that demand none are compared with every event. Knows no function and no registry. One
+ * thread.
  */
 #ifndef MAYFLY_DOMAIN_TRIGGER_INDEX_H
 #define MAYFLY_DOMAIN_TRIGGER_INDEX_H
