@@ -317,12 +317,17 @@ api_invoke_refuse(struct http_exchange *exchange) ON_LOOP
 	api_error_answer(exchange, &err, NULL);
 }
 
+/* Where no body comes there is nothing to limit, and whether the function is there is asked when it
+ * is called. */
 void
 api_invoke_head(struct api *api, struct http_exchange *exchange)
 {
+	const struct function *function;
 	struct str rest;
-	const struct function *function = api_invoke_find(api, http_request_of(exchange), &rest);
 
+	if (http_is_bodiless(exchange))
+		return;
+	function = api_invoke_find(api, http_request_of(exchange), &rest);
 	if (!function)
 		api_invoke_refuse(exchange);
 	else if (function->active)

@@ -124,6 +124,7 @@ http1_begin_request(struct http1_conn *http1)
 	http1->is_last = false;
 	http1->is_chunked = false;
 	http1->state = has_body ? HTTP1_BODY : HTTP1_ANSWERING;
+	http1->exchange.is_bodiless = !has_body;
 	http_conn_deadline(http1->conn, 0);
 	http_exchange_head(&http1->exchange);
 	if (http1->exchange.state != HTTP_EXCHANGE_OPEN)

@@ -24,7 +24,7 @@ http_exchange_reset(struct http_exchange *exchange)
 	else
 		buf_clear(&exchange->body);
 	exchange->state = HTTP_EXCHANGE_NEW;
-	exchange->wants_drain = false;
+	exchange->is_bodiless = exchange->wants_drain = false;
 	exchange->body_limit = exchange->server->limits.body_bytes;
 	exchange->user = NULL;
 	exchange->on_abort = NULL;
@@ -191,6 +191,12 @@ void *
 http_user(struct http_exchange *exchange)
 {
 	return exchange->user;
+}
+
+bool
+http_is_bodiless(const struct http_exchange *exchange)
+{
+	return exchange->is_bodiless;
 }
 
 void

@@ -43,6 +43,7 @@ struct http_exchange {
 	struct http_request request;
 	enum http_exchange_state state;
 	bool is_in_handler;  /* inside on_head or on_request */
+	bool is_bodiless;    /* the head says that no body follows */
 	bool wants_drain;    /* the queue was high: on_drain is owed */
 	struct buf body;     /* owned */
 	size_t body_counted; /* part of the server's body memory */

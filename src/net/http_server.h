@@ -86,6 +86,8 @@ void http_set_user(struct http_exchange *exchange, void *user);
 void *http_user(struct http_exchange *exchange);
 
 void http_limit_body(struct http_exchange *exchange, size_t bytes) ON_LOOP;
+/* In on_head(): on_request() follows at once. False where that is not known. */
+bool http_is_bodiless(const struct http_exchange *exchange);
 
 /* Moves the body out of the exchange (counted against body_memory_bytes until released by
  * the exchange's end). Freed by the caller with free(). */
