@@ -899,6 +899,42 @@ def test_the_examples_of_the_documentation_run_as_they_stand(new_daemon, tmp_pat
     assert '"active_version":1,"last_version":2' in said[3]
 
 
+# ---- durable calls; the whole of them is in test_delivery.py ----
+
+def test_durable_calls_are_listed_shown_tried_again_and_deleted(org):
+    org.deploy('dies', 'exports.handler = async () => { throw new Error("no") }',
+               queue={'attempts': 1})
+    calls, letters = f'{org.path}/functions/dies/calls?mode=async', f'{org.path}/dead-letters'
+
+    def dead(answer):
+        call_id = answer.expect(202).json()['id']
+        answer = org.client.get(f'{org.path}/calls/{call_id}?wait=30s').expect(200)
+        assert answer.json()['state'] == 'dead'
+        return call_id
+
+    first, second = dead(org.client.post(calls, {})), dead(org.client.post(calls, {}))
+    for path in (f'{org.path}/deliveries', letters):
+        listed = org.client.get(f'{path}?function=dies').expect(200).json()
+        assert [one['id'] for one in listed['deliveries']] == [second, first]
+        page = org.client.get(f'{path}?n=1').expect(200).json()
+        assert page['next'] == second
+        page = org.client.get(f'{path}?n=1&before={second}').expect(200).json()
+        assert [one['id'] for one in page['deliveries']] == [first]
+        assert org.client.get(f'{path}?before=x').expect(400).json()['field'] == 'before'
+    assert org.client.get(f'{org.path}/deliveries?state=x').expect(400).json()['field'] == 'state'
+    assert org.client.get(f'{letters}/{first}').expect(200).json()['attempts'][0]['log']
+    third = dead(org.client.post(f'{letters}/{first}/redrive'))
+    answer = org.client.post(f'{letters}/redrive?function=none').expect(200).json()
+    assert answer == {'redriven': 0, 'stopped_by': None}
+    org.client.delete(f'{letters}/{third}').expect(204)
+    assert org.client.delete(letters).expect(200).json() == {'purged': 1}
+    queues = org.client.get(f'{org.path}/queues').expect(200).json()
+    assert [one['function'] for one in queues['queues']] == ['dies']
+    assert len(org.client.get(f'{org.path}/callback-key').expect(200).json()['key']) == 64
+    org.client.get(f'{letters}/{first}').expect(404)
+    org.client.get(f'{letters}/none').expect(404)
+
+
 # ---- all of it ----
 
 def test_every_operation_was_met_with_its_success():
