@@ -40,8 +40,7 @@ filter_of(unsigned i)
 		*strrchr(type, '.') = '\0';
 		return json_pack("[{s:{s:s}}]", "prefix", "type", type);
 	case 3:
-		*strrchr(type, '.') = '\0';
-		strcat(type, ".*");
+		snprintf(type, sizeof(type), "com.acme.kind%u.*", i);
 		return json_pack("[{s:{s:s}}]", "topic", "type", type);
 	default:
 		return json_pack("[{s:{s:s}}, {s:{s:s}}]", "exact", "subject", type, "prefix",

@@ -41,7 +41,7 @@ FLOORS = {
 # Folders beside src/ that may include from it, and which rooms.
 GUESTS = {
     'cli': {'base', 'net'},
-    'bench': {'base', 'bus', 'net', 'sandbox', 'store'},
+    'bench': {'base', 'bus', 'domain', 'net', 'sandbox', 'store'},
     'runtimes': {'base', 'runtime', 'sandbox'},
     'include': set(),
 }

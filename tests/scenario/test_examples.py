@@ -82,6 +82,27 @@ def test_binary_python_gives_bytes(deploy):
     assert answer.body[:1] not in (b'{', b'"')
 
 
+def test_tag_vm_reacts_to_the_events_of_its_trigger(deploy, org, tmp_path):
+    deploy('tag-vm')
+    path = f'{org.path}/triggers/on-vm-created'
+    wish = json.loads((tmp_path / 'tag-vm' / 'trigger.json').read_text())
+    org.client.put(path, wish).expect(201)
+    for type_, source in (('com.acme.vm.created', '/cloud'), ('com.acme.vm.deleted', '/cloud'),
+                          ('com.acme.vm.created', '/test/1')):
+        event = {'specversion': '1.0', 'id': type_, 'source': source, 'type': type_,
+                 'subject': 'vm-1', 'data': {'name': 'vm-1', 'owner': 'ada', 'tags': ['a']}}
+        org.client.post(f'{org.path}/events', event, headers={
+            'Content-Type': 'application/cloudevents+json'}).expect(202)
+
+    def tagged():
+        events = org.client.get(f'{org.path}/events').json()['events']
+        return [one for one in events if one['type'] == 'com.acme.vm.tagged']
+    event = mayfly.wait_until(tagged, 'the machine is tagged', 30)[0]
+    assert event['source'] == '/functions/tag-vm'
+    assert 'owner:ada' in json.dumps(event['data'])
+    assert org.client.get(path).json()['figures']['matched'] == 1
+
+
 def test_every_example_has_a_manifest_and_a_readme():
     for folder in EXAMPLES.iterdir():
         manifest = json.loads((folder / 'mayfly.json').read_text())
