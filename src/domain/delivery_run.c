@@ -45,7 +45,7 @@ delivery_put_attempt(struct delivery_host *host, const struct row_attempt *row)
 }
 
 static void
-note_begin(const struct delivery *delivery, const char *call_id, uint32_t version)
+note_begin(const struct delivery *delivery, const char *call_id, uint32_t version) ON_LOOP
 {
 	struct row_attempt row = {
 		.number = delivery->attempt + 1,
@@ -61,7 +61,7 @@ note_begin(const struct delivery *delivery, const char *call_id, uint32_t versio
 }
 
 static void
-note_end(const struct delivery *delivery)
+note_end(const struct delivery *delivery) ON_LOOP
 {
 	const struct delivery_outcome *last = &delivery->last;
 	struct row_attempt row = {
