@@ -35,7 +35,8 @@ api_events_explain_one(struct org *org, const struct event *event)
 }
 
 static void
-api_events_explain(struct api_request *request, struct org *org, const struct event_list *list)
+api_events_explain(
+	struct api_request *request, struct org *org, const struct event_list *list) ON_LOOP
 {
 	struct err err = {0};
 	json_t *events;
