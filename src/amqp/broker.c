@@ -505,12 +505,16 @@ broker_put_tag(struct broker_consumer *consumer, uint64_t tag)
 	consumer->tags[consumer->n_tags++] = tag;
 }
 
+/* Together where it has its channel alone: then they go back in their order. */
 static void
 broker_give_back(struct broker *broker, struct broker_consumer *consumer)
 {
-	for (size_t i = 0; i < consumer->n_tags; i++)
-		amqp_basic_nack(
-			broker->state, broker_channel(consumer->number), consumer->tags[i], 0, 1);
+	amqp_channel_t channel = broker_channel(consumer->number);
+	bool is_alone = broker->n_consumers <= BROKER_CHANNELS;
+	size_t n = consumer->n_tags;
+
+	for (size_t i = is_alone && n ? n - 1 : 0; i < n; i++)
+		amqp_basic_nack(broker->state, channel, consumer->tags[i], is_alone, 1);
 	consumer->n_tags = 0;
 }
 
@@ -551,66 +555,82 @@ broker_named(struct broker *broker, amqp_bytes_t tag)
 							: NULL;
 }
 
-static int
-broker_pause(struct broker *broker, struct broker_consumer *consumer, struct err *err)
+/* Not waited for: a queue without a leader would hold all the others. What the broker refuses it
+ * says by closing the channel. */
+static bool
+broker_send(struct broker *broker, uint32_t number, amqp_method_number_t method, void *decoded)
 {
-	amqp_channel_t channel = broker_channel(consumer->number);
-	char tag[BROKER_TAG];
+	int status = amqp_send_method(broker->state, broker_channel(number), method, decoded);
+	struct err err = {0};
 
-	if (consumer->is_paused)
-		return 0;
-	consumer->is_paused = true;
-	broker_name(consumer, tag);
-	amqp_basic_cancel(broker->state, channel, amqp_cstring_bytes(tag));
-	return broker_check(broker, channel, amqp_get_rpc_reply(broker->state), err);
+	if (status == AMQP_STATUS_OK)
+		return true;
+	broker_library(&err, status);
+	broker_lose(broker, &err, 0);
+	return false;
 }
 
-static int
-broker_begin(
-	struct broker *broker, struct broker_consumer *consumer, uint32_t prefetch, struct err *err)
+static bool
+broker_pause(struct broker *broker, struct broker_consumer *consumer)
 {
-	amqp_channel_t channel = broker_channel(consumer->number);
 	char tag[BROKER_TAG];
-	int rc;
+	amqp_basic_cancel_t cancel = {.nowait = 1};
 
-	if (!broker->is_open[channel - BROKER_CONSUMES]) {
-		amqp_channel_open(broker->state, channel);
-		rc = broker_check(broker, channel, amqp_get_rpc_reply(broker->state), err);
-		if (rc < 0)
-			return rc;
-		broker->is_open[channel - BROKER_CONSUMES] = true;
-	}
-	amqp_basic_qos(broker->state, channel, 0,
-		(uint16_t)(prefetch < UINT16_MAX ? prefetch : UINT16_MAX), 0);
-	rc = broker_check(broker, channel, amqp_get_rpc_reply(broker->state), err);
-	if (rc < 0)
-		return rc;
-	consumer->n_begun++;
+	if (consumer->is_paused)
+		return true;
+	consumer->is_paused = true;
 	broker_name(consumer, tag);
+	cancel.consumer_tag = amqp_cstring_bytes(tag);
+	return broker_send(broker, consumer->number, AMQP_BASIC_CANCEL_METHOD, &cancel);
+}
+
+static bool
+broker_has_channel(struct broker *broker, amqp_channel_t channel)
+{
+	bool *is_open = &broker->is_open[channel - BROKER_CONSUMES];
+	struct err err = {0};
+
+	if (*is_open)
+		return true;
+	amqp_channel_open(broker->state, channel);
+	*is_open = broker_check(broker, channel, amqp_get_rpc_reply(broker->state), &err) == 0;
+	if (!*is_open && broker->state)
+		broker_lose_channel(broker, channel, &err);
+	return *is_open;
+}
+
+static void
+broker_begin(struct broker *broker, struct broker_consumer *consumer, uint32_t prefetch)
+{
+	amqp_basic_qos_t qos = {
+		.prefetch_count = (uint16_t)(prefetch < UINT16_MAX ? prefetch : UINT16_MAX)};
+	amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(consumer->queue), .nowait = 1};
+	uint32_t number = consumer->number;
+	char tag[BROKER_TAG];
+
+	if (!broker_has_channel(broker, broker_channel(number)) ||
+		!broker_send(broker, number, AMQP_BASIC_QOS_METHOD, &qos))
+		return;
+	consumer->n_begun++;
 	consumer->is_paused = false;
-	amqp_basic_consume(broker->state, channel, amqp_cstring_bytes(consumer->queue),
-		amqp_cstring_bytes(tag), 0, 0, 0, amqp_empty_table);
-	return broker_check(broker, channel, amqp_get_rpc_reply(broker->state), err);
+	broker_name(consumer, tag);
+	consume.consumer_tag = amqp_cstring_bytes(tag);
+	broker_send(broker, number, AMQP_BASIC_CONSUME_METHOD, &consume);
 }
 
 static bool
 broker_consume(struct broker *broker, const struct amqp_frame *frame, struct str texts)
 {
 	struct broker_consumer *consumer = broker_find(broker, frame->consumer);
-	struct err err = {0};
 	char queue[256];
-	int rc;
 
 	if (!broker_take_text(&texts, queue, sizeof(queue)))
 		return false;
 	if (!consumer)
 		consumer = broker_add(broker, frame->consumer);
 	memcpy(consumer->queue, queue, sizeof(queue));
-	rc = broker_pause(broker, consumer, &err);
-	if (rc == 0 && frame->count)
-		rc = broker_begin(broker, consumer, frame->count, &err);
-	if (rc < 0 && broker->state)
-		broker_lose_channel(broker, broker_channel(frame->consumer), &err);
+	if (broker_pause(broker, consumer) && frame->count)
+		broker_begin(broker, consumer, frame->count);
 	return true;
 }
 
@@ -618,15 +638,9 @@ static bool
 broker_cancel(struct broker *broker, const struct amqp_frame *frame)
 {
 	struct broker_consumer *consumer = broker_find(broker, frame->consumer);
-	struct err err = {0};
-	int rc = consumer ? broker_pause(broker, consumer, &err) : 0;
 
-	if (!consumer || !broker->state)
+	if (!consumer || !broker_pause(broker, consumer))
 		return true;
-	if (rc < 0) {
-		broker_lose_channel(broker, broker_channel(frame->consumer), &err);
-		return true;
-	}
 	broker_give_back(broker, consumer);
 	consumer->is_there = false;
 	return true;
