@@ -16,7 +16,7 @@ enum {
 /* ---- queues ---- */
 
 struct bus_queue *
-rabbit_queue(struct rabbit *bus, const char *org, const char *function)
+bus_rabbit_queue(struct rabbit *bus, const char *org, const char *function)
 {
 	char name[BUS_QUEUE_SIZE];
 	struct amqp_queue declared = {.is_quorum = true, .is_durable = true};
@@ -53,7 +53,7 @@ rabbit_queue_free(struct bus_queue *queue)
 /* ---- items ---- */
 
 struct rabbit_item *
-rabbit_item_new(struct bus_queue *queue, const struct row_delivery *row, uint64_t n_bytes)
+bus_rabbit_item_new(struct bus_queue *queue, const struct row_delivery *row, uint64_t n_bytes)
 {
 	struct rabbit_item *item = mem_new(sizeof(*item));
 
@@ -71,7 +71,7 @@ rabbit_item_new(struct bus_queue *queue, const struct row_delivery *row, uint64_
 }
 
 void
-rabbit_item_count(struct rabbit_item *item, bool is_counted)
+bus_rabbit_item_count(struct rabbit_item *item, bool is_counted)
 {
 	struct bus_queue *queue = item->queue;
 
@@ -100,26 +100,26 @@ rabbit_item_drop_message(struct rabbit_item *item)
 }
 
 void
-rabbit_item_wait(struct rabbit_item *item)
+bus_rabbit_item_wait(struct rabbit_item *item)
 {
 	rabbit_item_drop_message(item);
 	item->state = RABBIT_WAITING;
-	rabbit_item_count(item, true);
+	bus_rabbit_item_count(item, true);
 }
 
 void
-rabbit_item_free(struct rabbit_item *item)
+bus_rabbit_item_free(struct rabbit_item *item)
 {
 	if (item->holder)
 		*item->holder = NULL;
 	rabbit_item_drop_message(item);
-	rabbit_item_count(item, false);
+	bus_rabbit_item_count(item, false);
 	map_remove(&item->bus->items, str_of(item->id));
 	free(item);
 }
 
 void
-rabbit_item_ack(struct rabbit_item *item)
+bus_rabbit_item_ack(struct rabbit_item *item)
 {
 	if (item->source && item->source == item->queue->source)
 		amqp_ack(item->source, item->tag);
@@ -143,7 +143,7 @@ rabbit_hand_over(struct rabbit_item *item) ON_LOOP
 	struct bus_message *message = item->message;
 
 	bus_line_remove(&queue->ready, &item->place);
-	rabbit_item_count(item, false);
+	bus_rabbit_item_count(item, false);
 	item->state = RABBIT_IN_HAND;
 	queue->n_in_hand++;
 	message->row.attempt = item->attempt;
@@ -214,12 +214,12 @@ rabbit_on_flush(struct loop_flush *flush)
 }
 
 void
-rabbit_item_ready(struct rabbit_item *item)
+bus_rabbit_item_ready(struct rabbit_item *item)
 {
 	uint64_t now_ms = clock_unix_ms();
 
-	if (item->due_ms > now_ms + RABBIT_HOLD_MS && rabbit_ladder(item->due_ms - now_ms)) {
-		rabbit_delay(item);
+	if (item->due_ms > now_ms + RABBIT_HOLD_MS && bus_rabbit_ladder(item->due_ms - now_ms)) {
+		bus_rabbit_delay(item);
 		return;
 	}
 	item->state = RABBIT_READY;
@@ -244,7 +244,7 @@ static void
 rabbit_on_message(struct amqp_consumer *source, const struct amqp_message *message, void *arg)
 {
 	struct bus_queue *queue = arg;
-	struct bus_message *read = rabbit_message_read(message, queue);
+	struct bus_message *read = bus_rabbit_message_read(message, queue);
 	struct rabbit_item *item = map_find(&queue->bus->items, str_of(read->row.id));
 
 	thread_on_loop();
@@ -259,7 +259,8 @@ rabbit_on_message(struct amqp_consumer *source, const struct amqp_message *messa
 		return;
 	}
 	if (!item) {
-		item = rabbit_item_new(queue, &read->row, read->row.head.len + read->row.body.len);
+		item = bus_rabbit_item_new(
+			queue, &read->row, read->row.head.len + read->row.body.len);
 		item->state = RABBIT_CHECKING;
 	} else {
 		read->is_foreign = false;
@@ -268,9 +269,9 @@ rabbit_on_message(struct amqp_consumer *source, const struct amqp_message *messa
 	item->source = source;
 	item->tag = message->tag;
 	if (item->state == RABBIT_CHECKING)
-		rabbit_check(item);
+		bus_rabbit_check(item);
 	else
-		rabbit_item_ready(item);
+		bus_rabbit_item_ready(item);
 }
 
 /* ---- attaching ---- */
@@ -299,7 +300,7 @@ rabbit_attach(struct bus *bus, const char *org, const char *function, unsigned c
 	const struct bus_consumer *consumer)
 {
 	struct rabbit *rabbit = list_owner(bus, struct rabbit, bus);
-	struct bus_queue *queue = rabbit_queue(rabbit, org, function);
+	struct bus_queue *queue = bus_rabbit_queue(rabbit, org, function);
 
 	thread_on_loop();
 	must(!queue->source);
@@ -323,7 +324,7 @@ rabbit_detach(struct bus_queue *queue)
 
 		if (item->queue == queue &&
 			(item->state == RABBIT_READY || item->state == RABBIT_IN_HAND))
-			rabbit_item_wait(item);
+			bus_rabbit_item_wait(item);
 	}
 }
 
@@ -346,7 +347,7 @@ rabbit_settle(struct bus_queue *queue, struct bus_message *message, const struct
 
 	thread_on_loop();
 	queue->n_in_hand--;
-	rabbit_write_end(item, row, done, arg);
+	bus_rabbit_write_end(item, row, done, arg);
 	rabbit_pump_soon(queue);
 }
 
@@ -362,9 +363,9 @@ rabbit_retry(struct bus_queue *queue, struct bus_message *message, const struct 
 	memmove(item->message->row.code, row->code, sizeof(item->message->row.code));
 	item->message->row.status = row->status;
 	item->message->row.message = item->message->row.headers = "";
-	rabbit_write_retry(queue->bus, row);
-	rabbit_item_count(item, true);
-	rabbit_item_ready(item);
+	bus_rabbit_write_retry(queue->bus, row);
+	bus_rabbit_item_count(item, true);
+	bus_rabbit_item_ready(item);
 	rabbit_pump_soon(queue);
 }
 
@@ -379,9 +380,9 @@ rabbit_withdraw(struct bus *bus, const char *org, const char *function, const ch
 		strcmp(item->queue->org, org) != 0 || strcmp(item->queue->function, function) != 0)
 		return ERR_NOT_FOUND;
 	if (item->state == RABBIT_READY)
-		rabbit_item_ack(item);
-	rabbit_item_free(item);
-	rabbit_cancel(rabbit, org, id);
+		bus_rabbit_item_ack(item);
+	bus_rabbit_item_free(item);
+	bus_rabbit_cancel(rabbit, org, id);
 	return 0;
 }
 
@@ -396,7 +397,7 @@ rabbit_on_counted(void *arg, int code, uint64_t n_messages, uint64_t n_consumers
 	queue->is_counting = false;
 	if (code == 0)
 		queue->n_broker = n_messages;
-	rabbit_release(bus);
+	bus_rabbit_release(bus);
 }
 
 /* What the broker has and nobody here knows of was put by others. */
@@ -470,7 +471,7 @@ rabbit_end(struct rabbit *bus)
 }
 
 void
-rabbit_release(struct rabbit *bus)
+bus_rabbit_release(struct rabbit *bus)
 {
 	must(bus->n_asked > 0);
 	bus->n_asked--;
@@ -490,7 +491,7 @@ rabbit_free_items(struct rabbit *bus, const struct bus_queue *queue)
 			found[n++] = item;
 	}
 	for (size_t i = 0; i < n; i++)
-		rabbit_item_free(found[i]);
+		bus_rabbit_item_free(found[i]);
 	free(found);
 }
 
@@ -498,7 +499,7 @@ static void
 rabbit_drop(struct bus *bus, const char *org, const char *function)
 {
 	struct rabbit *rabbit = list_owner(bus, struct rabbit, bus);
-	struct bus_queue *queue = rabbit_queue(rabbit, org, function);
+	struct bus_queue *queue = bus_rabbit_queue(rabbit, org, function);
 	const struct amqp_queue again = {
 		.name = queue->name, .is_quorum = true, .is_durable = true};
 
@@ -539,7 +540,7 @@ rabbit_close(struct bus *bus)
 	list_remove(&rabbit->flush.link);
 	rabbit->n_asked++;
 	loop_timer_close(&rabbit->timer, rabbit_on_timer_closed);
-	rabbit_release(rabbit);
+	bus_rabbit_release(rabbit);
 }
 
 static int
@@ -559,8 +560,8 @@ rabbit_open(const struct bus_config *config, struct bus **ret, struct err *err)
 	list_init(&rabbit->to_pump);
 	list_init(&rabbit->flush.link);
 	rabbit->flush.run = rabbit_on_flush;
-	rabbit_declare(rabbit);
-	rabbit_load(rabbit);
+	bus_rabbit_declare(rabbit);
+	bus_rabbit_load(rabbit);
 	*ret = &rabbit->bus;
 	return 0;
 }
@@ -569,7 +570,7 @@ const struct bus_ops bus_rabbitmq = {
 	.name = "rabbitmq",
 	.open = rabbit_open,
 	.close = rabbit_close,
-	.put = rabbit_put,
+	.put = bus_rabbit_put,
 	.attach = rabbit_attach,
 	.set_credit = rabbit_set_credit,
 	.detach = rabbit_detach,

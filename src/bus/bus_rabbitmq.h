@@ -82,33 +82,33 @@ struct rabbit {
 };
 
 /* ---- bus_rabbitmq.c ---- */
-struct bus_queue *rabbit_queue(struct rabbit *bus, const char *org, const char *function);
-struct rabbit_item *rabbit_item_new(
+struct bus_queue *bus_rabbit_queue(struct rabbit *bus, const char *org, const char *function);
+struct rabbit_item *bus_rabbit_item_new(
 	struct bus_queue *queue, const struct row_delivery *row, uint64_t n_bytes);
-void rabbit_item_free(struct rabbit_item *item);
-void rabbit_item_wait(struct rabbit_item *item); /* WAITING, counted, no message */
-void rabbit_item_count(struct rabbit_item *item, bool is_counted);
-void rabbit_item_ack(struct rabbit_item *item) ON_LOOP;
-void rabbit_item_ready(struct rabbit_item *item) ON_LOOP; /* READY, or into the ladder */
-void rabbit_release(struct rabbit *bus);                  /* one question less */
+void bus_rabbit_item_free(struct rabbit_item *item);
+void bus_rabbit_item_wait(struct rabbit_item *item); /* WAITING, counted, no message */
+void bus_rabbit_item_count(struct rabbit_item *item, bool is_counted);
+void bus_rabbit_item_ack(struct rabbit_item *item) ON_LOOP;
+void bus_rabbit_item_ready(struct rabbit_item *item) ON_LOOP; /* READY, or into the ladder */
+void bus_rabbit_release(struct rabbit *bus);                  /* one question less */
 
 /* ---- bus_rabbitmq_put.c ---- */
-void rabbit_declare(struct rabbit *bus);
+void bus_rabbit_declare(struct rabbit *bus);
 /* The largest time to live of the ladder that is not above `ms`; 0 below the first. */
-unsigned rabbit_ladder(uint64_t ms);
-void rabbit_put(struct bus *bus, struct bus_put *put);
-void rabbit_delay(struct rabbit_item *item) ON_LOOP; /* READY: into the ladder */
+unsigned bus_rabbit_ladder(uint64_t ms);
+void bus_rabbit_put(struct bus *bus, struct bus_put *put);
+void bus_rabbit_delay(struct rabbit_item *item) ON_LOOP; /* READY: into the ladder */
 
 /* ---- bus_rabbitmq_store.c ---- */
-void rabbit_load(struct rabbit *bus) ON_LOOP; /* what waits, from the store */
-void rabbit_check(struct rabbit_item *item) ON_LOOP;
+void bus_rabbit_load(struct rabbit *bus) ON_LOOP; /* what waits, from the store */
+void bus_rabbit_check(struct rabbit_item *item) ON_LOOP;
 /* Writes how it ended; then it is acknowledged and gone, and done() is told. */
-void rabbit_write_end(struct rabbit_item *item, const struct row_delivery *row,
+void bus_rabbit_write_end(struct rabbit_item *item, const struct row_delivery *row,
 	void (*done)(void *arg, int code), void *arg) ON_LOOP;
 /* Writes that it is to be tried again. */
-void rabbit_write_retry(struct rabbit *bus, const struct row_delivery *row) ON_LOOP;
+void bus_rabbit_write_retry(struct rabbit *bus, const struct row_delivery *row) ON_LOOP;
 /* It is withdrawn: its row is CANCELLED. */
-void rabbit_cancel(struct rabbit *bus, const char *org, const char *id) ON_LOOP;
+void bus_rabbit_cancel(struct rabbit *bus, const char *org, const char *id) ON_LOOP;
 
 /* ---- bus_rabbitmq_message.c ---- */
 #define RABBIT_HEADERS 16
@@ -118,10 +118,10 @@ struct rabbit_message {
 	char numbers[RABBIT_HEADERS][24];
 	struct buf body;
 };
-void rabbit_message_write(
+void bus_rabbit_message_write(
 	const struct row_delivery *row, struct rabbit_message *room, struct amqp_message *ret);
 /* A row of its own memory from what came; is_foreign where it was not we who put it. */
-struct bus_message *rabbit_message_read(
+struct bus_message *bus_rabbit_message_read(
 	const struct amqp_message *message, const struct bus_queue *queue);
 
 #endif

@@ -38,7 +38,7 @@ message_number(
 }
 
 void
-rabbit_message_write(
+bus_rabbit_message_write(
 	const struct row_delivery *row, struct rabbit_message *room, struct amqp_message *ret)
 {
 	*ret = (struct amqp_message){.headers = room->headers,
@@ -140,7 +140,7 @@ message_texts_size(const struct amqp_message *message)
 }
 
 struct bus_message *
-rabbit_message_read(const struct amqp_message *message, const struct bus_queue *queue)
+bus_rabbit_message_read(const struct amqp_message *message, const struct bus_queue *queue)
 {
 	struct bus_message *ret =
 		mem_new(sizeof(*ret) + message->body.len + message_texts_size(message));

@@ -17,7 +17,7 @@ static const unsigned rabbit_rungs_ms[] = {
 	1000, 2000, 5000, 15000, 60000, 300000, 1800000, 7200000, 43200000};
 
 unsigned
-rabbit_ladder(uint64_t ms)
+bus_rabbit_ladder(uint64_t ms)
 {
 	unsigned rung = 0;
 
@@ -35,7 +35,7 @@ rabbit_rung_name(const struct rabbit *bus, unsigned rung_ms, char *ret, size_t s
 
 /* What is left in a rung for its time goes back to the exchange with the key that it came with. */
 void
-rabbit_declare(struct rabbit *bus)
+bus_rabbit_declare(struct rabbit *bus)
 {
 	char name[128];
 
@@ -72,10 +72,10 @@ rabbit_publish(struct rabbit_publish *publish, const struct row_delivery *row) O
 	uint64_t now_ms = clock_unix_ms();
 	uint64_t left_ms = row->due_ms > now_ms ? row->due_ms - now_ms : 0;
 	struct rabbit_message room = {.body = BUF_INIT};
-	unsigned rung_ms = rabbit_ladder(left_ms);
+	unsigned rung_ms = bus_rabbit_ladder(left_ms);
 	char exchange[128], key[BUS_QUEUE_SIZE];
 
-	rabbit_message_write(row, &room, &publish->publish.message);
+	bus_rabbit_message_write(row, &room, &publish->publish.message);
 	snprintf(key, sizeof(key), "%s.%s", row->org, row->function);
 	if (rung_ms)
 		rabbit_rung_name(publish->bus, rung_ms, exchange, sizeof(exchange));
@@ -98,7 +98,7 @@ rabbit_put_end(struct rabbit_publish *publish, int code, const struct err *err)
 
 	put->done(put, code, err);
 	free(publish);
-	rabbit_release(bus);
+	bus_rabbit_release(bus);
 }
 
 static void
@@ -130,7 +130,14 @@ static void
 rabbit_put_failed(struct rabbit_publish *publish, const struct err *err) ON_LOOP
 {
 	struct bus_put *put = publish->put;
-	struct rabbit_item *item = map_find(&publish->bus->items, str_of(put->row.id));
+	struct rabbit_item *item;
+
+	/* The store may be closed: its row stays. */
+	if (publish->bus->is_closing) {
+		rabbit_put_end(publish, err->code, err);
+		return;
+	}
+	item = map_find(&publish->bus->items, str_of(put->row.id));
 
 	/* It came although nobody said that it had arrived. */
 	if (!item || item->state != RABBIT_WAITING) {
@@ -149,7 +156,7 @@ rabbit_put_failed(struct rabbit_publish *publish, const struct err *err) ON_LOOP
 		amqp_declare_queue(publish->bus->amqp, &again);
 		amqp_bind(publish->bus->amqp, queue->name, publish->bus->exchange, queue->key);
 	}
-	rabbit_item_free(item);
+	bus_rabbit_item_free(item);
 	publish->message.work = rabbit_put_undo;
 	publish->message.done = rabbit_put_undone;
 	store_ask(publish->bus->store, &publish->message);
@@ -194,14 +201,20 @@ rabbit_put_inserted(struct store_message *message)
 		rabbit_put_end(publish, message->code, &message->err);
 		return;
 	}
-	rabbit_item_wait(rabbit_item_new(rabbit_queue(bus, put->row.org, put->row.function),
-		&put->row, put->row.head.len + put->row.body.len));
+	if (bus->is_closing) {
+		err_set(&publish->err, ERR_UNAVAILABLE, "stopping");
+		rabbit_put_end(publish, publish->err.code, &publish->err);
+		return;
+	}
+	bus_rabbit_item_wait(
+		bus_rabbit_item_new(bus_rabbit_queue(bus, put->row.org, put->row.function),
+			&put->row, put->row.head.len + put->row.body.len));
 	publish->publish.done = rabbit_put_confirmed;
 	rabbit_publish(publish, &put->row);
 }
 
 void
-rabbit_put(struct bus *bus, struct bus_put *put)
+bus_rabbit_put(struct bus *bus, struct bus_put *put)
 {
 	struct rabbit *rabbit = list_owner(bus, struct rabbit, bus);
 	struct rabbit_publish *publish;
@@ -241,15 +254,15 @@ rabbit_delayed(struct amqp_publish *amqp, int code, const struct err *err)
 		item->place.when_ms = item->due_ms;
 		bus_line_add(&item->queue->ready, &item->place);
 	} else if (item) {
-		rabbit_item_ack(item);
-		rabbit_item_wait(item);
+		bus_rabbit_item_ack(item);
+		bus_rabbit_item_wait(item);
 	}
 	free(publish);
-	rabbit_release(bus);
+	bus_rabbit_release(bus);
 }
 
 void
-rabbit_delay(struct rabbit_item *item)
+bus_rabbit_delay(struct rabbit_item *item)
 {
 	struct rabbit_publish *publish = mem_new(sizeof(*publish));
 	struct row_delivery row = item->message->row;

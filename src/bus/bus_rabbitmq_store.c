@@ -114,17 +114,17 @@ rabbit_load_done(struct store_message *message)
 		if (map_find(&bus->items, str_of(loaded->id)))
 			continue;
 		memcpy(row.id, loaded->id, sizeof(row.id));
-		rabbit_item_wait(
-			rabbit_item_new(rabbit_queue(bus, loaded->org, loaded->function), &row, 0));
+		bus_rabbit_item_wait(bus_rabbit_item_new(
+			bus_rabbit_queue(bus, loaded->org, loaded->function), &row, 0));
 	}
 	free(load->rows);
 	free(load->queues);
 	free(load);
-	rabbit_release(bus);
+	bus_rabbit_release(bus);
 }
 
 void
-rabbit_load(struct rabbit *bus)
+bus_rabbit_load(struct rabbit *bus)
 {
 	struct rabbit_load *load = mem_new(sizeof(*load));
 
@@ -182,8 +182,8 @@ rabbit_check_judge(struct rabbit_check *check, struct rabbit_item *item, int cod
 	if (code == ERR_NOT_FOUND || code == ERR_CONFLICT || code == ERR_INVALID ||
 		(check->is_known && check->state != ROW_DELIVERY_QUEUED)) {
 		/* Its org is gone, or it has ended. */
-		rabbit_item_ack(item);
-		rabbit_item_free(item);
+		bus_rabbit_item_ack(item);
+		bus_rabbit_item_free(item);
 		return;
 	}
 	if (check->is_known) {
@@ -191,8 +191,8 @@ rabbit_check_judge(struct rabbit_check *check, struct rabbit_item *item, int cod
 		item->due_ms = check->due_ms;
 		item->message->is_foreign = false;
 	}
-	rabbit_item_count(item, true);
-	rabbit_item_ready(item);
+	bus_rabbit_item_count(item, true);
+	bus_rabbit_item_ready(item);
 }
 
 static void
@@ -208,17 +208,17 @@ rabbit_check_done(struct store_message *message)
 		message->code != ERR_CONFLICT && message->code != ERR_INVALID) {
 		if (item->source == item->queue->source && item->source)
 			amqp_reject(item->source, item->tag, true);
-		rabbit_item_free(item);
+		bus_rabbit_item_free(item);
 	} else if (item) {
 		rabbit_check_judge(check, item, message->code);
 	}
 	free((char *)check->row.path);
 	free(check);
-	rabbit_release(bus);
+	bus_rabbit_release(bus);
 }
 
 void
-rabbit_check(struct rabbit_item *item)
+bus_rabbit_check(struct rabbit_item *item)
 {
 	struct rabbit_check *check = mem_new(sizeof(*check));
 	const struct row_delivery *row = &item->message->row;
@@ -290,16 +290,16 @@ rabbit_write_done(struct store_message *message)
 	if (item) {
 		item->holder = NULL;
 		if (message->code == 0)
-			rabbit_item_ack(item);
+			bus_rabbit_item_ack(item);
 		else if (item->source && item->source == item->queue->source)
 			amqp_reject(item->source, item->tag, true);
-		rabbit_item_free(item);
+		bus_rabbit_item_free(item);
 	}
 	if (write->done)
 		write->done(write->arg, message->code);
 	free(write->texts);
 	free(write);
-	rabbit_release(bus);
+	bus_rabbit_release(bus);
 }
 
 static struct str
@@ -345,7 +345,7 @@ rabbit_write_send(struct rabbit *bus, struct rabbit_item *item, const struct row
 }
 
 void
-rabbit_write_end(struct rabbit_item *item, const struct row_delivery *row,
+bus_rabbit_write_end(struct rabbit_item *item, const struct row_delivery *row,
 	void (*done)(void *arg, int code), void *arg)
 {
 	struct row_delivery end = *row;
@@ -357,7 +357,7 @@ rabbit_write_end(struct rabbit_item *item, const struct row_delivery *row,
 }
 
 void
-rabbit_write_retry(struct rabbit *bus, const struct row_delivery *row)
+bus_rabbit_write_retry(struct rabbit *bus, const struct row_delivery *row)
 {
 	rabbit_write_send(bus, NULL, row, NULL, NULL);
 }
@@ -409,11 +409,11 @@ rabbit_leave_done(struct store_message *message)
 
 	thread_on_loop();
 	free(leave);
-	rabbit_release(bus);
+	bus_rabbit_release(bus);
 }
 
 void
-rabbit_cancel(struct rabbit *bus, const char *org, const char *id)
+bus_rabbit_cancel(struct rabbit *bus, const char *org, const char *id)
 {
 	struct rabbit_leave *leave = mem_new(sizeof(*leave));
 
