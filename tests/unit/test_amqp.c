@@ -507,7 +507,10 @@ a_broker_that_is_killed_and_comes_back_loses_nothing_confirmed(void **state)
 	amqp_kit_open(&kit, &wish);
 	amqp_kit_wait(kit.loop, amqp_is_up(kit.amqp));
 	heap_open(&heap, &kit, "broker", N);
+	heap_put(&heap, next++);
+	amqp_kit_wait(kit.loop, heap.n_put == 1);
 	heap.consumer = amqp_consume(kit.amqp, heap.queue, 100, heap_on_message, &heap);
+	amqp_kit_order("settle");
 	for (unsigned round = 1; round <= 2; round++) {
 		unsigned n_had = heap.n_came;
 
