@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A callback URL is made to ask for what its tenant may not reach: each way to write it, each way
+to get there. The daemon asks, without a sandbox around it, so what holds is where it looks."""
+import socket
+
+import pytest
+
+import mayfly
+import outside
+from outside import HOST, OTHER
+from test_request_forgery import METADATA, forms_of
+
+ECHO = 'exports.handler = async (event) => event'
+
+
+@pytest.fixture(scope='module')
+def resolver():
+    resolver = outside.Resolver()
+    yield resolver
+    resolver.close()
+
+
+@pytest.fixture(scope='module')
+def victim():
+    with outside.Web(OTHER) as web:
+        yield web
+        web.shutdown()
+
+
+@pytest.fixture(scope='module')
+def friend(victim):
+    """What the provider lists, on the victim's port."""
+    with outside.Web(HOST, victim.port) as web:
+        yield web
+        web.shutdown()
+
+
+@pytest.fixture(scope='module')
+def place(resolver):
+    with mayfly.Daemon(config=f'callback_private = {HOST}\n',
+                       prefix=outside.resolving_by(resolver)) as daemon:
+        org = daemon.new_org()
+        org.deploy('echo', ECHO)
+        yield org
+
+
+def call_back(org, url):
+    """Gives the line of the log that says why nothing came of it, or None when it was delivered;
+    the status where the URL itself was refused."""
+    answer = org.client.post(f'{org.path}/functions/echo/calls?mode=async', {},
+                             headers={'X-Callback-Url': url})
+    if answer.status == 400:
+        return 'refused'
+    call_id = answer.expect(202).call_id
+    lines = mayfly.wait_until(lambda: [
+        line for line in org.daemon.log_lines('delivery.callback_failed') if call_id in line],
+        f'the end of the callback to {url}', 60)
+    return lines[0]
+
+
+def test_a_callback_reaches_what_the_provider_lists(place, friend):
+    friend.seen.clear()
+    place.client.post(f'{place.path}/functions/echo/calls?mode=async', {},
+                      headers={'X-Callback-Url': f'http://{HOST}:{friend.port}/back'}).expect(202)
+    mayfly.wait_until(lambda: friend.seen == ['/back'], 'the callback', 30)
+
+
+@pytest.mark.parametrize('address', [METADATA, '127.0.0.1', OTHER, '10.0.0.1', '0.0.0.0'])
+def test_no_form_of_a_refused_address_is_reached(place, victim, address):
+    victim.seen.clear()
+    for form in forms_of(address):
+        host = f'[{form}]' if ':' in form else form
+        line = call_back(place, f'http://{host}:{victim.port}/x')
+        assert line == 'refused' or 'tries=1' in line and 'may not be reached' in line, line
+    assert not victim.seen
+
+
+def test_a_name_leads_nowhere_else(place, resolver, victim, friend):
+    resolver.zone['inside.test'] = [OTHER]
+    resolver.zone['alias.test'] = [('CNAME', 'inside.test')]
+    resolver.zone['meta.test'] = [METADATA]
+    resolver.zone['six.test'] = ['::1']
+    resolver.zone['mapped.test'] = ['::ffff:127.0.2.2']
+    victim.seen.clear()
+    for name in ('inside.test', 'alias.test', 'meta.test', 'six.test', 'mapped.test', 'localhost',
+                 socket.gethostname()):
+        line = call_back(place, f'http://{name}:{victim.port}/x')
+        assert 'delivery.callback_failed' in line and 'status=0' in line, line
+    assert not victim.seen
+
+
+def test_a_name_that_changes_its_mind_is_looked_at_each_time(place, resolver, victim, friend):
+    """The first answer is one that may be reached and does not listen; the second is not."""
+    with socket.create_server((HOST, 0)) as closed:
+        port = closed.getsockname()[1]
+    with outside.Web(OTHER, port) as hidden:
+        resolver.zone['both.test'] = [HOST, OTHER]
+        resolver.zone['turns.test'] = lambda n: [HOST] if n == 1 else [OTHER]
+        for name in ('both.test', 'turns.test'):
+            line = call_back(place, f'http://{name}:{port}/x')
+            assert 'status=0' in line, line
+        assert not hidden.seen
+        hidden.shutdown()
+    assert not victim.seen or '/x' not in victim.seen
+
+
+def test_a_redirect_is_not_followed(place, victim):
+    """POST is answered with a redirect to the victim."""
+    def redirect(connection):
+        connection.recv(65536)
+        connection.sendall(f'HTTP/1.1 307 Go\r\nlocation: http://{OTHER}:{victim.port}/x\r\n'
+                           'content-length: 0\r\nconnection: close\r\n\r\n'.encode())
+        connection.close()
+    victim.seen.clear()
+    with outside.Listener(redirect) as listener:
+        line = call_back(place, f'http://{HOST}:{listener.port}/')
+        assert 'status=307' in line and 'tries=5' in line, line
+        listener.shutdown()
+    assert not victim.seen
+
+
+def test_a_destination_is_held_to_the_same(place, victim):
+    victim.seen.clear()
+    place.deploy('tells', ECHO, queue={'on_success': [f'http://{OTHER}:{victim.port}/told']})
+    answer = place.client.post(f'{place.path}/functions/tells/calls?mode=async', {}).expect(202)
+    mayfly.wait_until(lambda: [
+        line for line in place.daemon.log_lines('delivery.callback_failed')
+        if answer.call_id in line and 'may not be reached' in line], 'the refusal', 30)
+    assert not victim.seen
