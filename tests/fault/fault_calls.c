@@ -57,10 +57,19 @@ fault_is_synced(void)
 	       !memchr(fault.is_dirty, true, sizeof(fault.is_dirty));
 }
 
+/* What threads wake each other with is no file. */
+static bool
+fault_is_file(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
+}
+
 static bool
 fault_hits(int fd)
 {
-	if (!fault.nth || (fd >= 0 && fd <= STDERR_FILENO))
+	if (!fault.nth || (fd >= 0 && (fd <= STDERR_FILENO || !fault_is_file(fd))))
 		return false;
 	if (fault.nth > 1) {
 		fault.nth--;
@@ -76,7 +85,7 @@ fault_hits(int fd)
 static ssize_t
 fault_wrote(int fd, ssize_t n)
 {
-	if (n >= 0 && fd > STDERR_FILENO && fd < FDS)
+	if (n >= 0 && fd > STDERR_FILENO && fd < FDS && fault_is_file(fd))
 		fault.is_dirty[fd] = !fault.is_scratch[fd];
 	return n;
 }

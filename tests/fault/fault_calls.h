@@ -3,8 +3,8 @@
  * fault_calls - system calls on files that fail when a test wants it, and a watch over syncs.
  *
  * The program that links this file calls its write, pwrite, fsync, … instead of libc's, and so do
- * the libraries it loads (SQLite among them). Standard input and output are left alone. One
- * writing thread at a time.
+ * the libraries it loads (SQLite among them). Standard input and output, pipes and the like are
+ * left alone. One thread at a time writes files.
  */
 #ifndef MAYFLY_FAULT_CALLS_H
 #define MAYFLY_FAULT_CALLS_H
