@@ -45,25 +45,20 @@ trigger_forget(struct trigger *trigger)
 	trigger_free(trigger);
 }
 
-static struct trigger *
-trigger_of_function(const struct org *org, const char *function)
+void
+trigger_function_gone(struct org *org, const char *function)
 {
+	OWN(mem) struct trigger **gone = mem_new((org->triggers.len + 1) * sizeof(*gone));
+	size_t n = 0;
+
 	map_each (&org->triggers, entry) {
 		struct trigger *trigger = entry->value;
 
 		if (strcmp(trigger->function, function) == 0)
-			return trigger;
+			gone[n++] = trigger;
 	}
-	return NULL;
-}
-
-void
-trigger_function_gone(struct org *org, const char *function)
-{
-	struct trigger *trigger;
-
-	while ((trigger = trigger_of_function(org, function)))
-		trigger_forget(trigger);
+	while (n)
+		trigger_forget(gone[--n]);
 }
 
 void
