@@ -339,6 +339,7 @@ on_message(struct bus_queue *queue, struct bus_message *message, void *arg)
 	assert_true(i < BUS_KIT_TAKEN_MAX);
 	taker->queue = queue;
 	taker->taken[i] = message;
+	taker->numbers[i] = bus_kit_number(message->row.id);
 	if (++taker->n_in_hand > taker->n_most)
 		taker->n_most = taker->n_in_hand;
 	if (taker->is_settling)

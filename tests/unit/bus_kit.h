@@ -72,11 +72,12 @@ struct bus_kit_taker {
 	struct bus_kit *kit;
 	struct bus_queue *queue;
 	struct bus_message
-		*taken[BUS_KIT_TAKEN_MAX]; /* in the order they came, NULL if given back */
-	unsigned n_taken;                  /* all there ever were */
-	unsigned n_in_hand, n_most;        /* most at once */
-	bool is_settling;                  /* each one at once */
-	unsigned detach_at;                /* while it is given the n-th; 0 never */
+		*taken[BUS_KIT_TAKEN_MAX];   /* in the order they came, NULL if given back */
+	unsigned numbers[BUS_KIT_TAKEN_MAX]; /* theirs */
+	unsigned n_taken;                    /* all there ever were */
+	unsigned n_in_hand, n_most;          /* most at once */
+	bool is_settling;                    /* each one at once */
+	unsigned detach_at;                  /* while it is given the n-th; 0 never */
 };
 
 struct bus_kit_taker *bus_kit_take(struct bus_kit *kit, const char *function, unsigned credit);
