@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vcd_inside - what the files of vcd.h know of each other.
+ *
+ *	vcd.c          queues and consumers, what is taken and what is refused
+ *	vcd_call.c     one request: its call and its answer
+ *	vcd_listen.c   notifications
+ */
+#ifndef MAYFLY_CONNECT_VCD_INSIDE_H
+#define MAYFLY_CONNECT_VCD_INSIDE_H
+
+#include "connect/vcd.h"
+#include "connect/vcd_message.h"
+#include "connect/vcd_seen.h"
+
+struct vcd {
+	struct vcd_config config;
+	struct vcd_org_map orgs;
+	struct vcd_seen seen;
+	struct vcd_stats stats;
+	struct amqp_consumer *requests, *notifications; /* NULL when it takes nothing */
+	unsigned n_listening;                           /* notifications under way */
+};
+
+/* Where the answer to a request goes. */
+struct vcd_return {
+	char *exchange, *key, *correlation; /* owned */
+};
+
+/* Takes `to` and the request over; both are released here. */
+void vcd_call_begin(struct vcd *vcd, struct vcd_request *request, struct vcd_return *to) ON_LOOP;
+/* An answer that is an error, with a JSON body. */
+void vcd_call_refuse(struct vcd *vcd, const char *id, const struct vcd_return *to,
+	const struct err *err) ON_LOOP;
+void vcd_call_return_done(struct vcd_return *to);
+
+void vcd_listen(
+	struct amqp_consumer *consumer, const struct amqp_message *message, void *arg) ON_LOOP;
+
+#endif
