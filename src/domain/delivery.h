@@ -57,6 +57,7 @@ int delivery_host_new(struct domain *domain, const struct delivery_config *confi
 void delivery_host_start(struct delivery_host *host) ON_LOOP;
 /* No further attempt begins; those that run are calls in flight, which domain_stop() waits for. */
 void delivery_host_stop(struct delivery_host *host) ON_LOOP;
+/* After store_close(), which gives back what was asked of it. */
 void delivery_host_free(struct delivery_host *host);
 /* A function was put, got another active version, or goes: its queue follows. */
 void delivery_function_changed(struct function *function) ON_LOOP;

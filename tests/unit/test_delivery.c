@@ -210,11 +210,19 @@ scene_new(void)
 }
 
 static void
+on_flushed(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* What was asked of the store comes back before the host goes. */
+static void
 own_scene(struct scene **at)
 {
 	struct scene *scene = *at;
 	struct played_message *one;
 	struct map_entry *entry;
+	bool is_flushed = false;
 
 	thread_on_loop();
 	delivery_host_stop(scene->host);
@@ -222,7 +230,8 @@ own_scene(struct scene **at)
 	scene->kit->domain.is_stopping = true;
 	while ((entry = map_next(&scene->kit->domain.calls, NULL)))
 		call_cancel(entry->value);
-	kit_wait_ms(scene->kit, 5);
+	record_flush(scene->kit->domain.records, on_flushed, &is_flushed);
+	kit_until(scene->kit, &is_flushed);
 	delivery_host_free(scene->host);
 	kit_free(scene->kit);
 	list_each (&scene->played.all, one, link) {

@@ -16,6 +16,15 @@ struct scene {
 };
 
 static void
+scene_on_abort(struct http_exchange *exchange, void *arg)
+{
+	struct scene *scene = arg;
+
+	if (scene->held == exchange)
+		scene->held = NULL;
+}
+
+static void
 scene_on_request(struct http_exchange *exchange, void *arg)
 {
 	static const struct http_header to = {STR("location"), STR("/ok")};
@@ -27,18 +36,13 @@ scene_on_request(struct http_exchange *exchange, void *arg)
 	scene->n_requests++;
 	snprintf(scene->seen, sizeof(scene->seen), "%.*s %.*s %.*s %.*s", STR_ARG(http->method),
 		STR_ARG(http->path), STR_ARG(http_header(http, "x-test")), STR_ARG(http->body));
-	if (str_eq(http->path, STR("/hold")))
+	if (str_eq(http->path, STR("/hold"))) {
 		scene->held = exchange;
-	else if (str_eq(http->path, STR("/to")))
+		http_on_abort(exchange, scene_on_abort, scene);
+	} else if (str_eq(http->path, STR("/to")))
 		http_answer(exchange, 302, &to, 1, STR_NONE);
 	else
 		http_answer(exchange, 201, &kind, 1, STR("hello"));
-}
-
-static void
-scene_on_abort(struct http_exchange *exchange, void *arg)
-{
-	((struct scene *)arg)->held = NULL;
 }
 
 static void ON_LOOP
@@ -63,11 +67,7 @@ static void ON_LOOP
 scene_stop(struct scene *scene)
 {
 	fetch_close(scene->host);
-	if (scene->held) {
-		http_on_abort(scene->held, scene_on_abort, scene);
-		for (int i = 0; i < NET_KIT_ROUNDS && scene->held; i++)
-			net_kit_turn(&scene->kit);
-	}
+	net_kit_wait(&scene->kit, !scene->held);
 	net_kit_stop(&scene->kit);
 }
 
@@ -295,7 +295,6 @@ what_is_cancelled_is_not_told_and_what_is_left_at_the_end_is(void **state)
 	scene_start(&scene, "127.0.0.0/8", 1);
 	ask(&scene, &cancelled, "127.0.0.1", "/hold");
 	net_kit_wait(&scene.kit, scene.n_requests == 1);
-	http_on_abort(scene.held, scene_on_abort, &scene);
 	ask(&scene, &running, "127.0.0.1", "/hold");
 	for (int i = 0; i < 20; i++)
 		net_kit_turn(&scene.kit);
