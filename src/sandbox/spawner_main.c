@@ -788,6 +788,8 @@ main_end(void)
 			seat_kill(&spawner.seats, &all[i]);
 	}
 	for (unsigned i = 0; i < spawner.seats.n; i++) {
+		if (all[i].state == SEAT_FREE)
+			continue;
 		if (all[i].state == SEAT_SPARE || all[i].state == SEAT_TAKEN)
 			seat_died(&spawner.seats, &all[i]);
 		main_on_keeper(&all[i]);

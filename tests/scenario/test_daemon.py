@@ -228,6 +228,7 @@ def test_a_signal_lets_calls_in_flight_finish_and_takes_no_new_ones(new_daemon, 
     thread.join()
     assert answers[0].status == 200 and answers[0].json() == 'done'
     assert one.log_lines('daemon.stopped')
+    assert not one.log_lines('keeper.failed')
     one.check_nothing_left()
     one.start()
     record = org_record(one, org, answers[0].call_id)
