@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "connect/vcd_inside.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -131,8 +132,17 @@ vcd_open(const struct vcd_config *config, struct vcd **ret, struct err *err)
 void
 vcd_stop(struct vcd *vcd)
 {
+	const struct vcd_stats *stats;
+
 	if (!vcd)
 		return;
+	stats = &vcd->stats;
+	log_info("vcd.stopped",
+		"requests=%" PRIu64 " duplicates=%" PRIu64 " saturated=%" PRIu64
+		" timeouts=%" PRIu64 " malformed=%" PRIu64 " notifications=%" PRIu64
+		" dropped=%" PRIu64,
+		stats->n_requests, stats->n_duplicates, stats->n_saturated, stats->n_timeouts,
+		stats->n_malformed, stats->n_notifications, stats->n_dropped);
 	if (vcd->requests)
 		amqp_cancel(take_ptr(&vcd->requests));
 	if (vcd->notifications)
@@ -147,10 +157,4 @@ vcd_free(struct vcd *vcd)
 	vcd_org_map_done(&vcd->orgs);
 	vcd_seen_done(&vcd->seen);
 	free(vcd);
-}
-
-void
-vcd_stats(const struct vcd *vcd, struct vcd_stats *ret)
-{
-	*ret = vcd->stats;
 }

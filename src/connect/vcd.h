@@ -42,11 +42,4 @@ void vcd_stop(struct vcd *vcd) ON_LOOP;
 /* No call of it is under way any more. */
 void vcd_free(struct vcd *vcd);
 
-struct vcd_stats {
-	uint64_t n_requests, n_duplicates, n_saturated, n_timeouts, n_malformed;
-	uint64_t n_notifications, n_dropped;
-	unsigned n_calls; /* now */
-};
-void vcd_stats(const struct vcd *vcd, struct vcd_stats *ret) ON_LOOP;
-
 #endif

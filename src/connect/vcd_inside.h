@@ -13,6 +13,12 @@
 #include "connect/vcd_message.h"
 #include "connect/vcd_seen.h"
 
+struct vcd_stats {
+	uint64_t n_requests, n_duplicates, n_saturated, n_timeouts, n_malformed;
+	uint64_t n_notifications, n_dropped;
+	unsigned n_calls; /* now */
+};
+
 struct vcd {
 	struct vcd_config config;
 	struct vcd_org_map orgs;
