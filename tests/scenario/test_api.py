@@ -935,6 +935,25 @@ def test_durable_calls_are_listed_shown_tried_again_and_deleted(org):
     org.client.get(f'{letters}/none').expect(404)
 
 
+# ---- events and triggers ----
+
+def test_an_event_is_tested_sent_and_listed_and_a_trigger_put_shown_and_deleted(org):
+    org.deploy('hello', HELLO)
+    path, events = f'{org.path}/triggers/t', f'{org.path}/events'
+    headers = {'Content-Type': 'application/cloudevents+json'}
+    event = {'specversion': '1.0', 'id': '1', 'source': '/s', 'type': 't'}
+    org.client.put(path, {'function': 'hello'}).expect(201)
+    org.client.put(path, {'function': 'hello', 'order_key': 'subject'}).expect(200)
+    org.client.get(path).expect(200)
+    assert len(org.client.get(f'{org.path}/triggers').expect(200).json()['triggers']) == 1
+    org.client.post(f'{events}?dry_run=true', event, headers=headers).expect(200)
+    org.client.post(events, event, headers=headers).expect(202)
+    assert org.client.get(events).expect(200).json()['events'] == [event]
+    for query, field in (('n=101', 'n'), ('follow=1', 'follow'), ('x=1', 'x')):
+        assert org.client.get(f'{events}?{query}').expect(400).json()['field'] == field
+    org.client.delete(path).expect(204)
+
+
 # ---- all of it ----
 
 def test_every_operation_was_met_with_its_success():
