@@ -236,14 +236,30 @@ ask_attempts(struct delivery *delivery) ON_LOOP
 	store_ask(asking->host->domain->store, &asking->message);
 }
 
+/* A broker that was away hands over again what is in hand still: it comes back later, when that has
+ * ended. */
+static bool
+is_known(struct delivery_queue *queue, struct bus_queue *bus, struct bus_message *message) ON_LOOP
+{
+	struct row_delivery row = message->row;
+
+	if (!map_find(&queue->host->in_hand, str_of(row.id)))
+		return false;
+	row.due_ms = clock_unix_ms() + DELIVERY_PAUSE_MAX_MS;
+	queue->host->bus->ops->retry(bus, message, &row);
+	return true;
+}
+
 void
 delivery_on_message(struct bus_queue *bus, struct bus_message *message, void *arg)
 {
 	struct delivery_queue *queue = arg;
-	struct delivery *delivery = mem_new(sizeof(*delivery));
+	struct delivery *delivery;
 
+	if (is_known(queue, bus, message))
+		return;
+	delivery = mem_new(sizeof(*delivery));
 	memcpy(delivery->id, message->row.id, sizeof(delivery->id));
-	must(!map_find(&queue->host->in_hand, str_of(delivery->id)));
 	delivery->queue = queue;
 	delivery->message = message;
 	delivery->row = message->row;

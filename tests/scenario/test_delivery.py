@@ -204,6 +204,19 @@ def test_a_status_decides_whether_it_is_tried_again(org, status, state, attempts
     assert delivery['status'] == status
 
 
+@pytest.mark.parametrize('code, source, limits', [
+    ('timeout', 'exports.handler = () => new Promise((go) => setTimeout(go, 60000))',
+     {'timeout_ms': 200}),
+    ('function_exited', 'exports.handler = async () => { process.exit(3) }', {}),
+    ('answer_too_large', 'exports.handler = async () => "x".repeat(5000)',
+     {'answer_bytes': 1024})])
+def test_an_attempt_that_breaks_a_limit_has_failed(org, code, source, limits):
+    org.deploy('f', source, limits=limits, queue={**QUICK, 'attempts': 2})
+    delivery = ended(org, put_id(org, 'f', {}))
+    assert (delivery['state'], delivery['code']) == ('dead', code)
+    assert [one['code'] for one in delivery['attempts']] == [code] * 2
+
+
 def test_one_that_is_too_old_is_dead_and_says_what_it_waited_for(org):
     body = {'runtime': 'node', 'code': mayfly.code_of('syntax error('),
             'queue': {'max_age_s': 1}}
