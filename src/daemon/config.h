@@ -38,12 +38,15 @@ struct config {
 	const char *log_format, *log_level, *metrics;
 	const char *cgroup_parent;
 	const char *npm_registry, *pip_index;
+	const char *bus, *amqp_url, *amqp_password_file, *amqp_ca_file;
 	unsigned uid_base, max_sandboxes;
 	unsigned grace_ms, drain_ms;
 	unsigned max_instances, max_instances_total, max_concurrency, idle_ms, boot_ms, queue_calls;
 	unsigned starts, queue_ms;
 	uint64_t queue_bytes, source_bytes, queue_memory_bytes;
 	unsigned queue_length_org;
+	const char *vcd_exchange, *vcd_routing_key, *vcd_notifications, *vcd_source, *vcd_orgs;
+	unsigned vcd_calls, vcd_timeout_ms;
 	uint64_t build_memory_bytes, build_bytes;
 	unsigned build_ms, builds;
 	unsigned egress_connections, egress_connect_ms, egress_idle_ms;

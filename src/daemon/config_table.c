@@ -106,7 +106,7 @@ static const struct config_key config_keys[] = {
 	DURATION(boot_time, boot_ms, "10s", 100, HOURS,
 		"from an instance's start to its first call"),
 	NUMBER(starts, starts, "0", 0, 1024,
-		"instances that start at one time, organisations take turns; 0 is eight for each "
+		"instances that start at one time, organisations take turns; 0 is two for each "
 		"processor"),
 	NUMBER(queue_calls, queue_calls, "1000", 0, 1000000,
 		"calls of one function that wait for an instance; further ones are answered 429"),
@@ -125,12 +125,39 @@ static const struct config_key config_keys[] = {
 #define SECTION "Queues"
 	NUMBER(queue_length_org, queue_length_org, "100000", 1, 100000000,
 		"durable calls of one organisation that may wait; further ones are answered 429"),
+	CHOICE(bus, bus, "embedded", "embedded rabbitmq",
+		"where durable calls wait: in the store, or in a RabbitMQ (docs/rabbitmq.md)"),
+	TEXT(amqp_url, amqp_url, "",
+		"a RabbitMQ: amqp[s]://[user@]host[:port][/vhost], without a password"),
+	TEXT(amqp_password_file, amqp_password_file, "",
+		"file whose first line is the password for it; read at the start, before the "
+		"daemon gives up its rights"),
+	TEXT(amqp_ca_file, amqp_ca_file, "",
+		"PEM file with the authorities that may sign its certificate; the system's "
+		"without it"),
 	SIZE(queue_memory, queue_memory_bytes, "64MiB", MIB, GIB,
 		"durable calls that wait and are held in memory too; the others are read from disk "
 		"again"),
 	LIST(callback_private, callback_private, "",
 		"private ranges that callback URLs and destinations may lead to: 10.1.0.0/16; each "
 		"opens the special range that it lies in, at most"),
+#undef SECTION
+#define SECTION "vCloud Director"
+	TEXT(vcd_exchange, vcd_exchange, "",
+		"exchange of its API extension, which is there already; requests are taken from it "
+		"where one is named (docs/vcloud-director.md)"),
+	TEXT(vcd_routing_key, vcd_routing_key, "mayfly",
+		"routing key of the service, and name of its queue"),
+	TEXT(vcd_notifications, vcd_notifications, "",
+		"exchange of its notifications, as vcd.notifications20 or systemExchange; they become "
+		"events where one is named"),
+	TEXT(vcd_source, vcd_source, "urn:vcloud:cell", "source of these events"),
+	TEXT(vcd_orgs, vcd_orgs, "",
+		"its organisations and whose they are here: <UUID or name>=<org>, …"),
+	NUMBER(vcd_calls, vcd_calls, "256", 1, 100000,
+		"requests under way; further ones are answered 429"),
+	DURATION(vcd_timeout, vcd_timeout_ms, "10s", 100, HOURS,
+		"how long it waits for an answer (extensibility.timeout)"),
 #undef SECTION
 #define SECTION "Builds"
 	NUMBER(builds, builds, "2", 1, 64, "builds of dependencies at one time"),

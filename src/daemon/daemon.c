@@ -16,6 +16,8 @@
 #include "daemon/notify.h"
 #include "daemon/privileges.h"
 #include "daemon/queues.h"
+#include "daemon/rabbitmq.h"
+#include "daemon/vcd_front.h"
 #include "domain/org.h"
 #include "domain/schedule.h"
 #include "domain/token.h"
@@ -38,6 +40,7 @@ struct daemon {
 	size_t n_roots;
 	struct listeners listeners;
 	struct spawner *spawner; /* owned */
+	struct rabbitmq rabbitmq;
 	/* made afterwards */
 	struct loop *loop;          /* owned */
 	struct store *store;        /* owned */
@@ -45,6 +48,7 @@ struct daemon {
 	struct domain domain;
 	struct queues queues;
 	bool is_domain_open, is_new; /* is_new: this data folder had no token yet */
+	struct vcd *vcd;             /* owned; NULL without */
 	struct api *api;             /* owned */
 	struct http_server *server;  /* owned */
 	struct loop_watch *watch;    /* owned: of the spawner's socket */
@@ -142,6 +146,9 @@ daemon_begin(struct daemon *daemon, struct err *err)
 	if (rc == 0)
 		rc = daemon_start_spawner(daemon, err);
 	if (rc == 0)
+		rc = rabbitmq_start(
+			&daemon->rabbitmq, config, &daemon->privileges, err);
+	if (rc == 0)
 		rc = privileges_drop(&daemon->privileges, err);
 	return rc;
 }
@@ -183,6 +190,7 @@ daemon_close(struct daemon *daemon) ON_LOOP
 		return;
 	daemon->state = DAEMON_STOPPING;
 	daemon->stop_us = clock_mono_us();
+	vcd_stop(daemon->vcd);
 	schedule_clock_stop(daemon->domain.schedules);
 	delivery_host_stop(daemon->queues.deliveries);
 	loop_timer_stop(&daemon->drain);
@@ -325,9 +333,17 @@ daemon_open_domain(struct daemon *daemon, struct err *err) ON_LOOP
 	rc = domain_open(&daemon->domain, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "loading the registry");
-	rc = queues_open(&daemon->queues, daemon->config, &daemon->domain, err);
+	rc = rabbitmq_open(&daemon->rabbitmq, daemon->config, daemon->loop, err);
+	if (rc < 0)
+		return err_wrap(err, rc, "opening the connection to RabbitMQ");
+	rc = queues_open(&daemon->queues, daemon->config, &daemon->domain,
+		daemon->rabbitmq.amqp, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening the queues");
+	rc = vcd_front_open(daemon->config, &daemon->domain, daemon->rabbitmq.amqp, &daemon->vcd,
+		err);
+	if (rc < 0)
+		return err_wrap(err, rc, "opening vCloud Director's front door");
 	return token_bootstrap(&daemon->domain, &daemon->is_new, err);
 }
 
@@ -442,12 +458,14 @@ daemon_done(struct daemon *daemon)
 	thread_on_loop();
 	http_server_free(daemon->server);
 	queues_close(&daemon->queues);
+	rabbitmq_close(&daemon->rabbitmq);
 	if (daemon->store) {
 		store_close(daemon->store);
 		loop_stop(daemon->loop);
 		loop_run(daemon->loop);
 	}
 	queues_free(&daemon->queues);
+	vcd_free(daemon->vcd);
 	api_free(daemon->api);
 	if (daemon->watch)
 		loop_watch_free(daemon->watch);

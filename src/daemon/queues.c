@@ -48,16 +48,18 @@ key_read(const char *data_dir, struct buf *ret, struct err *err)
 /* ---- the parts ---- */
 
 static int
-open_bus(struct queues *queues, const struct config *config, struct domain *domain, struct err *err)
+open_bus(struct queues *queues, const struct config *config, struct domain *domain,
+	struct amqp *amqp, struct err *err)
 {
 	const struct bus_config bus = {
 		.loop = domain->loop,
 		.store = domain->store,
+		.amqp = amqp,
 		.exchange = "mayfly",
 		.memory_bytes = (unsigned)config->queue_memory_bytes,
 	};
 
-	return bus_embedded.open(&bus, &queues->bus, err);
+	return bus_find(str_of(config->bus))->open(&bus, &queues->bus, err);
 }
 
 static int
@@ -102,8 +104,8 @@ on_ended(struct domain *domain, const char *org, const char *origin, const char 
 }
 
 int
-queues_open(
-	struct queues *queues, const struct config *config, struct domain *domain, struct err *err)
+queues_open(struct queues *queues, const struct config *config, struct domain *domain,
+	struct amqp *amqp, struct err *err)
 {
 	OWN(buf) struct buf key = BUF_INIT;
 	struct delivery_config deliveries = {.max_length_org = config->queue_length_org,
@@ -114,7 +116,7 @@ queues_open(
 
 	if (rc < 0)
 		return err_wrap(err, rc, "the key for callbacks");
-	rc = open_bus(queues, config, domain, err);
+	rc = open_bus(queues, config, domain, amqp, err);
 	if (rc >= 0)
 		rc = open_fetch(queues, config, domain, err);
 	if (rc < 0)

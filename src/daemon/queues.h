@@ -20,7 +20,7 @@ struct queues {
 
 /* After domain_open(). After an error queues_close() and queues_free() are still to be called. */
 int queues_open(struct queues *queues, const struct config *config, struct domain *domain,
-	struct err *err) ON_LOOP;
+	struct amqp *amqp /* NULL for none */, struct err *err) ON_LOOP;
 /* While the store still answers: what is in hand goes back to the bus. */
 void queues_close(struct queues *queues) ON_LOOP;
 void queues_free(struct queues *queues) ON_LOOP; /* after store_close() */
