@@ -25,7 +25,7 @@ struct domain_config {
 	unsigned max_concurrency;     /* of an instance: 1000 */
 	unsigned idle_ms;             /* an instance without calls ends after it: 60 s */
 	unsigned boot_ms;             /* start to READY: 10 s */
-	unsigned starts;              /* instances that start at one time; 0: eight per processor */
+	unsigned starts;              /* instances that start at one time; 0: two per processor */
 	unsigned queue_calls;         /* waiting calls of one function: 1000 */
 	unsigned queue_ms;            /* most that a call waits for an instance: 30 s */
 	uint64_t queue_bytes;         /* request bodies of waiting calls, all functions: 512 MiB */

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "domain/pool_inside.h"
 
-enum { STARTS_PER_CPU = 8 };
+enum { STARTS_PER_CPU = 2 };
 
 /* ---- shares ---- */
 
