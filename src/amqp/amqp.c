@@ -109,8 +109,12 @@ amqp_on_control(struct loop_watch *watch, int uv_events, void *arg)
 	while ((rc = amqp_process_lane(&amqp->process, &which, &fd)) == 0)
 		amqp_lane_take(&amqp->lanes[which], fd);
 	/* It starts its children anew itself; without it there is nobody to do that. */
-	if (rc == ERR_UNAVAILABLE)
-		loop_watch_want(amqp->control, 0);
+	if (rc != ERR_UNAVAILABLE)
+		return;
+	loop_watch_want(amqp->control, 0);
+	err_set(&amqp->why, rc, "mayfly-amqp has ended for good; a restart brings it back");
+	if (amqp->on_down)
+		amqp->on_down(&amqp->why, amqp->arg);
 }
 
 /* ---- life ---- */

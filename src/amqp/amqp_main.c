@@ -118,6 +118,8 @@ main_lane(const char *lane)
 	struct err err = {0};
 	struct broker *broker;
 
+	/* It was exec'd by a link, which gives another. */
+	prctl(PR_SET_NAME, "mayfly-amqp");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	amqp_initialize_ssl_library();
