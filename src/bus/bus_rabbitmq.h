@@ -120,7 +120,8 @@ struct rabbit_message {
 };
 void bus_rabbit_message_write(
 	const struct row_delivery *row, struct rabbit_message *room, struct amqp_message *ret);
-/* A row of its own memory from what came; is_foreign where it was not we who put it. */
+/* A row of its own memory from what came; is_foreign where it was not we who put it. Fuzzed by
+ * fuzz_bus_message. */
 struct bus_message *bus_rabbit_message_read(
 	const struct amqp_message *message, const struct bus_queue *queue);
 
