@@ -166,12 +166,55 @@ def test_calls_finds_one_that_runs_and_cancels_it(shell):
     row = mayfly.wait_until(lambda: shell('calls', 'stuck').stdout.splitlines()[1:],
                             'the call to be listed')[0].split()
     call_id = row[0]
-    assert row[1] == 'stuck' and row[3] in ('running', 'waiting'), row
+    assert row[1] == 'stuck' and row[3] == 'direct' and row[4] in ('running', 'waiting'), row
     assert call_id in shell('calls', 'show', call_id).stdout
     shell('calls', 'cancel', call_id)
     assert 'cancelled' in caller.communicate(timeout=30)[1]
     assert caller.returncode == 1
     mayfly.wait_until(lambda: 'cancelled' in shell('calls', 'stuck').stdout, 'its record')
+
+
+def test_a_durable_call_is_made_waited_for_and_cancelled(shell):
+    (shell.folder / 'gives.js').write_text("exports.handler = async (event) => ({ got: event });\n")
+    shell('deploy', 'gives.js')
+    done = shell('call', 'gives', '--async', '--wait', '30s', '-d', '{"a":1}', '--order-key', 'k',
+                 '--idempotency-key', 'x')
+    assert json.loads(done.stdout) == {'got': {'a': 1}}
+    call_id = shell('call', 'gives', '--async', '--idempotency-key', 'x').stdout.strip()
+    assert f'durable call {call_id}: done' in shell('calls', 'show', call_id).stdout
+    late = shell('call', 'gives', '--async', '--delay', '600').stdout.strip()
+    row = next(line.split() for line in shell('queue').stdout.splitlines() if 'gives' in line)
+    assert row[:4] == ['gives', '1', '0', '0'], row
+    shell('calls', 'cancel', late)
+    for flags in (['--wait', 'soon'], ['--callback', 'ftp://x/'], ['--delay', '-1']):
+        shell('call', 'gives', '--async', *flags, expect=2)
+    asked = json.loads(shell('call', 'gives', '--async', '--json').stdout)
+    assert asked['state'] == 'queued' and len(asked['id']) == 26
+    assert len(shell('org', 'callback-key').stdout.strip()) == 64
+
+
+def test_dead_letters_on_the_command_line(shell):
+    (shell.folder / 'dies.js').write_text(
+        "exports.handler = async () => { console.log('hm'); throw new Error('no') };\n")
+    (shell.folder / 'mayfly.json').write_text(json.dumps(
+        {'name': 'dies', 'runtime': 'node', 'handler': 'dies.handler', 'queue': {'attempts': 1}}))
+    shell('deploy', '.')
+    for data in ('1', '2'):
+        shell('call', 'dies', '--async', '--wait', '30s', '-d', data, expect=7)
+    ids = [one['id'] for one in json.loads(shell('dead', 'ls', '--json').stdout)]
+    assert len(ids) == 2 and ids[0] in shell('dead', 'dies').stdout
+    shown = shell('dead', 'show', ids[0]).stdout
+    assert 'attempt 1' in shown and 'out hm' in shown and 'payload: 2' in shown
+    again = shell('dead', 'redrive', ids[0]).stdout.strip()
+    assert again != ids[0]
+    assert shell('dead', 'redrive', '--all', '--version', '1').stdout.split()[0] in ('1', '2')
+    shell('dead', 'redrive', expect=2)
+    shell('dead', 'show', ids[0], expect=4)
+    mayfly.wait_until(lambda: len(json.loads(shell('dead', 'ls', '--json').stdout)) == 2,
+                      'they are dead again', 30)
+    left = json.loads(shell('dead', 'ls', '--json').stdout)[0]['id']
+    shell('dead', 'purge', left)
+    assert shell('dead', 'purge', '--all').stdout == '1 deleted\n'
 
 
 def test_ls_rm_and_not_found(shell):
@@ -251,7 +294,7 @@ def test_completion_is_a_script_of_that_shell(shell, name):
     script = shell('completion', name).stdout
     assert 'deploy' in script and 'mayfly ls --names' in script
     if name == 'bash':
-        checked = subprocess.run(['bash', '-c', script + '\nCOMP_WORDS=(mayfly de) COMP_CWORD=1\n'
+        checked = subprocess.run(['bash', '-c', script + '\nCOMP_WORDS=(mayfly dep) COMP_CWORD=1\n'
                                   '_mayfly; echo "${COMPREPLY[@]}"'],
                                  capture_output=True, text=True)
         assert checked.stdout.split() == ['deploy'], checked
