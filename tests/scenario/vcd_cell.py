@@ -79,7 +79,7 @@ class Cell:
     def _connect(self):
         credentials = pika.PlainCredentials(self.broker.user, self.broker.password)
         return pika.BlockingConnection(pika.ConnectionParameters(
-            '127.0.0.1', self.broker.port, credentials=credentials))
+            '127.0.0.1', self.broker.port, credentials=credentials, heartbeat=0))
 
     # ---- its life ----
 
