@@ -130,8 +130,8 @@ static const struct config_key config_keys[] = {
 	TEXT(amqp_url, amqp_url, "",
 		"a RabbitMQ: amqp[s]://[user@]host[:port][/vhost], without a password"),
 	TEXT(amqp_password_file, amqp_password_file, "",
-		"file whose first line is the password for it; read at the start, before the "
-		"daemon gives up its rights"),
+		"file whose first line is its password; read before the daemon gives up its "
+		"rights"),
 	TEXT(amqp_ca_file, amqp_ca_file, "",
 		"PEM file with the authorities that may sign its certificate; the system's "
 		"without it"),
@@ -140,7 +140,7 @@ static const struct config_key config_keys[] = {
 		"again"),
 	LIST(callback_private, callback_private, "",
 		"private ranges that callback URLs and destinations may lead to: 10.1.0.0/16; each "
-		"opens the special range that it lies in, at most"),
+		"opens the special range it lies in, at most"),
 #undef SECTION
 #define SECTION "vCloud Director"
 	TEXT(vcd_exchange, vcd_exchange, "",
@@ -149,7 +149,8 @@ static const struct config_key config_keys[] = {
 	TEXT(vcd_routing_key, vcd_routing_key, "mayfly",
 		"routing key of the service, and name of its queue"),
 	TEXT(vcd_notifications, vcd_notifications, "",
-		"exchange of its notifications, as vcd.notifications20 or systemExchange; they become "
+		"exchange of its notifications, as vcd.notifications20 or systemExchange; they "
+		"become "
 		"events where one is named"),
 	TEXT(vcd_source, vcd_source, "urn:vcloud:cell", "source of these events"),
 	TEXT(vcd_orgs, vcd_orgs, "",
