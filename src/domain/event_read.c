@@ -104,6 +104,13 @@ read_attributes(const struct http_header *headers, size_t n, struct str content_
 	return 0;
 }
 
+/* A NUL is UTF-8, but no reader of JSON has to take it. */
+static bool
+is_text(struct str body)
+{
+	return str_is_utf8(body) && !memchr(body.at, '\0', body.len);
+}
+
 /* JSON stays JSON and text stays text, what else there is becomes base64. */
 static int
 read_data(struct str content_type, struct str body, json_t *json, struct err *err)
@@ -119,7 +126,7 @@ read_data(struct str content_type, struct str body, json_t *json, struct err *er
 		json_object_set_new(json, "data", data);
 		return 0;
 	}
-	if (event_attribute_is_text(content_type) && str_is_utf8(body)) {
+	if (event_attribute_is_text(content_type) && is_text(body)) {
 		json_object_set_new(json, "data", json_stringn(body.at, body.len));
 		return 0;
 	}

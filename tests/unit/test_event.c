@@ -247,6 +247,17 @@ data_of_the_binary_mode_keep_what_they_are(void **state)
 }
 
 static void
+text_with_a_nul_is_bytes(void **state)
+{
+	OWN(request) struct request request = binary("content-type", "text/plain");
+
+	request.body = str_n("a\0b", 3);
+	assert_int_equal(read_request(&request), 0);
+	assert_string_equal(
+		json_string_value(json_object_get(request.list.at->json, "data_base64")), "YQBi");
+}
+
+static void
 json_data_that_are_not_json_are_refused(void **state)
 {
 	OWN(request) struct request request = binary("content-type", "application/json");
@@ -433,7 +444,8 @@ UNIT_TESTS(it(the_example_of_the_binary_mode_is_read),
 	it(a_batch_is_read_in_its_order_and_may_be_empty),
 	it(values_of_headers_are_unquoted_and_unescaped_once),
 	it(broken_headers_name_the_attribute_and_the_rule), it(what_is_missing_is_named),
-	it(data_of_the_binary_mode_keep_what_they_are), it(json_data_that_are_not_json_are_refused),
+	it(data_of_the_binary_mode_keep_what_they_are), it(text_with_a_nul_is_bytes),
+	it(json_data_that_are_not_json_are_refused),
 	it(broken_documents_name_the_event_the_attribute_and_the_rule),
 	it(other_formats_and_charsets_are_refused_as_media_types),
 	it(what_is_too_large_or_too_much_is_refused),
