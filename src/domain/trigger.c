@@ -161,7 +161,8 @@ trigger_match(struct org *org, const struct event *event,
 	struct matching matching = {0};
 
 	trigger_index_match(org->trigger_index, event, on_match, &matching);
-	qsort(matching.at, matching.n, sizeof(*matching.at), trigger_compare);
+	if (matching.n > 1)
+		qsort(matching.at, matching.n, sizeof(*matching.at), trigger_compare);
 	for (size_t i = 0; i < matching.n; i++)
 		each(matching.at[i], arg);
 	free(matching.at);
