@@ -7,20 +7,29 @@
 
 enum { MANY = 3000, HEAD = 1000 };
 
-static const char head[HEAD];
+static const char head[10 * HEAD];
 
+/* Larger and due earlier than others, but accepted now. */
 static void
-put_many(struct bus_kit *kit, unsigned from, unsigned to)
+put_some(struct bus_kit *kit, const char *function, unsigned from, unsigned to, unsigned n_heads,
+	unsigned early_ms)
 {
 	OWN(mem) struct bus_kit_put *puts = mem_new((to - from + 1) * sizeof(*puts));
 
 	for (unsigned i = from; i <= to; i++) {
-		bus_kit_put_init(kit, &puts[i - from], "a", i);
-		puts[i - from].put.row.head = str_n(head, HEAD);
+		bus_kit_put_init(kit, &puts[i - from], function, i);
+		puts[i - from].put.row.head = str_n(head, n_heads * HEAD);
+		puts[i - from].put.row.due_ms -= early_ms;
 		bus_kit_put_send(kit, &puts[i - from]);
 	}
 	for (unsigned i = from; i <= to; i++)
 		assert_int_equal(bus_kit_put_wait(kit, &puts[i - from]), 0);
+}
+
+static void
+put_many(struct bus_kit *kit, unsigned from, unsigned to)
+{
+	put_some(kit, "a", from, to, 1, 0);
 }
 
 static void
@@ -93,7 +102,61 @@ a_retry_while_most_waits_in_the_store_comes_in_its_turn(void **state)
 	assert_int_equal(taker->numbers[500], 1);
 }
 
+static void
+expect_each_once(const struct bus_kit_taker *taker, unsigned n)
+{
+	OWN(mem) bool *is_seen = mem_new(n + 1);
+
+	assert_int_equal(taker->n_taken, n);
+	for (unsigned i = 0; i < n; i++) {
+		assert_in_range(taker->numbers[i], 1, n);
+		assert_false(is_seen[taker->numbers[i]]);
+		is_seen[taker->numbers[i]] = true;
+	}
+}
+
+static void
+what_is_in_hand_is_not_read_from_the_store_again(void **state)
+{
+	OWN(bus_kit) struct bus_kit *kit = bus_kit_open(HEAD * 100);
+	OWN(bus_kit_taker) struct bus_kit_taker *taker = bus_kit_take(kit, "a", 1);
+
+	put_many(kit, 1, 1);
+	bus_kit_taker_wait(taker, 1);
+	put_some(kit, "a", 2, 500, 1, 60000);
+	taker->is_settling = true;
+	kit->ops->set_credit(taker->queue, 2);
+	bus_kit_taker_wait(taker, 500);
+	bus_kit_rest(kit, 50);
+	expect_each_once(taker, 500);
+	bus_kit_expect(taker, "1");
+}
+
+/* While rows are read, others come that stand before them and push each other out of memory. */
+static void
+what_leaves_memory_while_the_store_is_read_is_read_too(void **state)
+{
+	OWN(bus_kit) struct bus_kit *kit = bus_kit_open(HEAD * 100);
+	OWN(bus_kit_taker) struct bus_kit_taker *filler = bus_kit_take(kit, "b", 0);
+	OWN(bus_kit_taker) struct bus_kit_taker *taker = NULL;
+
+	put_some(kit, "b", 1001, 1100, 1, 0);
+	put_some(kit, "a", 1, 200, 10, 0);
+	taker = bus_kit_take(kit, "a", 10);
+	bus_kit_taker_wait(taker, 10);
+	for (unsigned i = 0; i < 10; i++)
+		bus_kit_settle_later(taker, i);
+	taker->is_settling = true;
+	put_some(kit, "a", 201, 260, 10, 60000);
+	bus_kit_taker_wait(taker, 260);
+	bus_kit_rest(kit, 50);
+	expect_each_once(taker, 260);
+	assert_int_equal(filler->n_taken, 0);
+}
+
 UNIT_TESTS(it(a_queue_that_memory_does_not_hold_comes_whole_and_in_order),
 	it(the_oldest_is_told_where_memory_does_not_hold_it),
 	it(what_was_due_when_it_was_accepted_is_due_though_the_clock_went_back),
-	it(a_retry_while_most_waits_in_the_store_comes_in_its_turn))
+	it(a_retry_while_most_waits_in_the_store_comes_in_its_turn),
+	it(what_is_in_hand_is_not_read_from_the_store_again),
+	it(what_leaves_memory_while_the_store_is_read_is_read_too))
