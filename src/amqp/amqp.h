@@ -62,11 +62,11 @@ struct amqp_queue {
 	 * An exclusive one belongs to the connection that consumes. */
 	bool is_quorum, is_durable, is_exclusive, is_auto_delete, is_passive;
 };
-void amqp_declare_exchange(
-	struct amqp *amqp, const char *name, const char *type, bool is_durable, bool is_passive);
-void amqp_declare_queue(struct amqp *amqp, const struct amqp_queue *queue);
-void amqp_bind(struct amqp *amqp, const char *queue, const char *exchange, const char *key);
-void amqp_delete_queue(struct amqp *amqp, const char *name);
+void amqp_declare_exchange(struct amqp *amqp, const char *name, const char *type, bool is_durable,
+	bool is_passive) ON_LOOP;
+void amqp_declare_queue(struct amqp *amqp, const struct amqp_queue *queue) ON_LOOP;
+void amqp_bind(struct amqp *amqp, const char *queue, const char *exchange, const char *key) ON_LOOP;
+void amqp_delete_queue(struct amqp *amqp, const char *name) ON_LOOP;
 /* A refusal (name in use with other arguments, no right) is told once here, and the log says it. */
 void amqp_on_refused(struct amqp *amqp,
 	void (*refused)(const char *what, const struct err *why, void *arg), void *arg);

@@ -300,9 +300,10 @@ rabbit_attach(struct bus *bus, const char *org, const char *function, unsigned c
 	const struct bus_consumer *consumer)
 {
 	struct rabbit *rabbit = list_owner(bus, struct rabbit, bus);
-	struct bus_queue *queue = bus_rabbit_queue(rabbit, org, function);
+	struct bus_queue *queue;
 
 	thread_on_loop();
+	queue = bus_rabbit_queue(rabbit, org, function);
 	must(!queue->source);
 	queue->consumer = *consumer;
 	queue->prefetch = 0;
@@ -499,11 +500,12 @@ static void
 rabbit_drop(struct bus *bus, const char *org, const char *function)
 {
 	struct rabbit *rabbit = list_owner(bus, struct rabbit, bus);
-	struct bus_queue *queue = bus_rabbit_queue(rabbit, org, function);
-	const struct amqp_queue again = {
-		.name = queue->name, .is_quorum = true, .is_durable = true};
+	struct amqp_queue again = {.is_quorum = true, .is_durable = true};
+	struct bus_queue *queue;
 
 	thread_on_loop();
+	queue = bus_rabbit_queue(rabbit, org, function);
+	again.name = queue->name;
 	must(!queue->source);
 	rabbit_free_items(rabbit, queue);
 	queue->n_broker = 0;

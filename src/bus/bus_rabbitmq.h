@@ -82,7 +82,8 @@ struct rabbit {
 };
 
 /* ---- bus_rabbitmq.c ---- */
-struct bus_queue *bus_rabbit_queue(struct rabbit *bus, const char *org, const char *function);
+struct bus_queue *bus_rabbit_queue(
+	struct rabbit *bus, const char *org, const char *function) ON_LOOP;
 struct rabbit_item *bus_rabbit_item_new(
 	struct bus_queue *queue, const struct row_delivery *row, uint64_t n_bytes);
 void bus_rabbit_item_free(struct rabbit_item *item);
@@ -93,7 +94,7 @@ void bus_rabbit_item_ready(struct rabbit_item *item) ON_LOOP; /* READY, or into 
 void bus_rabbit_release(struct rabbit *bus);                  /* one question less */
 
 /* ---- bus_rabbitmq_put.c ---- */
-void bus_rabbit_declare(struct rabbit *bus);
+void bus_rabbit_declare(struct rabbit *bus) ON_LOOP;
 /* The largest time to live of the ladder that is not above `ms`; 0 below the first. */
 unsigned bus_rabbit_ladder(uint64_t ms);
 void bus_rabbit_put(struct bus *bus, struct bus_put *put);
