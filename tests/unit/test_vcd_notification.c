@@ -150,8 +150,8 @@ a_document_type_is_refused_before_it_is_read(void **state)
 	static const char *const texts[] = {
 		"<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><x>&e;</x>",
 		"<!DOCTYPE x SYSTEM \"http://127.0.0.1:1/x.dtd\"><x/>",
-		"<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;\">"
-		"<!ENTITY c \"&b;&b;&b;&b;&b;&b;\">]><x a=\"&c;\"/>",
+		("<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;\">"
+		 "<!ENTITY c \"&b;&b;&b;&b;&b;&b;\">]><x a=\"&c;\"/>"),
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
