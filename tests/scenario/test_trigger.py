@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Triggers: which functions an event calls, how often, in which order, and what is left of it."""
+import http.client
 import json
 import subprocess
+import threading
 
 import mayfly
 from test_event import PRINTS, event, printed, put_trigger, send
@@ -246,3 +248,41 @@ def test_the_command_line_follows_events_as_they_come(org):
         tail.kill()
         tail.wait()
         tail.stdout.close()
+
+
+def test_no_event_is_lost_when_the_daemon_is_killed_while_they_come(new_daemon):
+    """The sender hears an answer, or sends again: each event is then with the function, and what was
+    acknowledged is known."""
+    daemon = new_daemon()
+    org = daemon.new_org()
+    org.deploy('print', PRINTS, isolation='instance')
+    put_trigger(org, 'all', 'print')
+    acknowledged, n = set(), 0
+    for kill_at in (7, 23, 40):
+        killer = threading.Timer(0.01 * kill_at, daemon.process.kill)
+        killer.start()
+        try:
+            while True:
+                n += 1
+                if send(org, event(n)).status == 202:
+                    acknowledged.add(n)
+        except (OSError, http.client.HTTPException):
+            pass
+        killer.join()
+        daemon.kill()
+        daemon.start()
+        org.client = daemon.client(org.client.token)
+    assert acknowledged and len(acknowledged) < n
+    for number in range(1, n + 1):
+        answer = send(org, event(number)).expect(202).json()
+        assert number not in acknowledged or answer['known'] == 1, number
+
+    def all_done():
+        seen = set()
+        listed = org.client.get(f'{org.path}/deliveries?n=1000').json()['deliveries']
+        for call in listed:
+            assert call['state'] in ('queued', 'running', 'done'), call
+            if call['state'] == 'done':
+                seen.add(call['id'])
+        return seen if len(seen) == n else None
+    mayfly.wait_until(all_done, f'{n} deliveries are done', 60)
