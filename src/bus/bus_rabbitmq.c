@@ -9,7 +9,6 @@
 enum {
 	RABBIT_AHEAD_MIN = 8, /* fetched beyond the credit: also what is held until it is due */
 	RABBIT_AHEAD_MAX = 64,
-	RABBIT_AGAIN_MS = 5000, /* what the ladder did not take */
 	RABBIT_COUNT_US = 1000000,
 };
 
@@ -173,7 +172,7 @@ rabbit_pump(struct bus_queue *queue) ON_LOOP
 		struct bus_place *first = bus_line_first(&queue->ready);
 		uint64_t now_ms = clock_unix_ms();
 
-		if (!first || first->when_ms > now_ms)
+		if (!first || first->when_ms > now_ms || queue->quiet_until_ms > now_ms)
 			break;
 		rabbit_hand_over(list_owner(first, struct rabbit_item, place));
 	}
@@ -187,9 +186,14 @@ rabbit_wake(struct rabbit *bus) ON_LOOP
 	map_each (&bus->queues, entry) {
 		const struct bus_queue *queue = entry->value;
 		const struct bus_place *first = bus_line_first(&queue->ready);
+		uint64_t due_ms = queue->quiet_until_ms;
 
-		if (first && queue->source && first->when_ms > now_ms && first->when_ms < next_ms)
-			next_ms = first->when_ms;
+		if (!first || !queue->source)
+			continue;
+		if (due_ms < first->when_ms)
+			due_ms = first->when_ms;
+		if (due_ms > now_ms && due_ms < next_ms)
+			next_ms = due_ms;
 	}
 	if (next_ms != UINT64_MAX)
 		loop_timer_start(bus->loop, &bus->timer, next_ms - now_ms + 1, rabbit_on_timer);
@@ -307,6 +311,7 @@ rabbit_attach(struct bus *bus, const char *org, const char *function, unsigned c
 	must(!queue->source);
 	queue->consumer = *consumer;
 	queue->prefetch = 0;
+	queue->quiet_until_ms = clock_unix_ms() + RABBIT_GATHER_MS;
 	rabbit_set_credit(queue, credit);
 	queue->source =
 		amqp_consume(rabbit->amqp, queue->name, queue->prefetch, rabbit_on_message, queue);

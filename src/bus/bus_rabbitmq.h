@@ -26,7 +26,10 @@
 #include "net/loop.h"
 #include "store/store.h"
 
-#define RABBIT_HOLD_MS 1000 /* what is due sooner is held here, not in the ladder */
+/* A broker takes back what was not acknowledged behind what it gives to the next consumer: so long
+ * is gathered first, and handed over in its order. */
+#define RABBIT_GATHER_MS 100
+#define RABBIT_HOLD_MS   1000 /* what is due sooner is held here, not in the ladder */
 
 enum rabbit_state {
 	RABBIT_CHECKING, /* is being looked up in the store */
@@ -62,7 +65,8 @@ struct bus_queue {
 	struct bus_line ready, ages;
 	uint64_t n_bytes;
 	uint64_t n_broker, counted_us; /* what the broker says is ready; when it said so */
-	bool is_counting, is_pumping;
+	uint64_t quiet_until_ms;       /* gathers */
+	bool is_counting;
 	struct list link; /* in bus->to_pump */
 };
 

@@ -238,7 +238,7 @@ bus_rabbit_put(struct bus *bus, struct bus_put *put)
 
 /* ---- into the ladder ---- */
 
-/* There it is: what the broker gave is done with. Else it is held here, and tried again later. */
+/* There it is: what the broker gave is done with. Else it is held here until it is due. */
 static void
 rabbit_delayed(struct amqp_publish *amqp, int code, const struct err *err)
 {
