@@ -9,6 +9,8 @@ import signal
 import threading
 import time
 
+import pytest
+
 import mayfly
 from mayfly import wait_until
 
@@ -111,6 +113,7 @@ def check_attempts(client, path, found, n):
     return codes.count('lost')
 
 
+@pytest.mark.timeout(600)
 def test_every_acknowledged_call_ends_whoever_is_killed():
     seed = time.time_ns()
     print(f'seed {seed}')
