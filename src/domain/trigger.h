@@ -13,8 +13,9 @@
  *[...]}}
  *
  * A document is foreign: at most 16 KiB, 100 conditions, 8 deep. trigger_match() does not look at
- * every trigger of the org: it takes those whose filter demands this type (exact or anyOf), this
- * first part of a topic or prefix, and the few that demand neither (trigger_index.h). ON_LOOP.
+ * every trigger of the org: it takes those that demand what the event has (a value, a prefix, the
+ * first parts of a topic, of any attribute), and those that demand nothing (trigger_index.h).
+ * ON_LOOP.
  */
 #ifndef MAYFLY_DOMAIN_TRIGGER_H
 #define MAYFLY_DOMAIN_TRIGGER_H
