@@ -14,6 +14,7 @@
 #include "amqp/amqp.h"
 #include "amqp/amqp_frame.h"
 #include "amqp/amqp_url.h"
+#include "base/map.h"
 #include "net/loop.h"
 
 enum lane_state { LANE_GONE, LANE_WAITING, LANE_CONNECTING, LANE_DECLARING, LANE_READY };
@@ -83,7 +84,8 @@ struct amqp {
 	struct err why; /* it is not up; code 0 before anything was tried */
 	char blocked[160];
 
-	struct list topology; /* struct amqp_item, in the order of declaration */
+	struct list topology;         /* struct amqp_item, in the order of declaration */
+	struct map tickets, requests; /* the same, by ticket and by what is asked for */
 	uint64_t n_tickets;
 	unsigned n_undeclared; /* items that wait */
 	void (*on_refused)(const char *what, const struct err *why, void *arg);

@@ -8,6 +8,22 @@
 #include "amqp/amqp_inside.h"
 #include "base/own.h"
 
+static struct str
+topology_ticket(const uint64_t *ticket)
+{
+	return str_n(ticket, sizeof(*ticket));
+}
+
+/* All of the request but its ticket. */
+static struct str
+topology_request(char *frame, size_t len)
+{
+	const uint64_t none = 0;
+
+	memcpy(frame + offsetof(struct amqp_frame, number), &none, sizeof(none));
+	return str_n(frame, len);
+}
+
 static void
 topology_free_item(struct amqp_item *item)
 {
@@ -18,6 +34,14 @@ topology_free_item(struct amqp_item *item)
 	free(item);
 }
 
+static void
+topology_remove(struct amqp *amqp, struct amqp_item *item)
+{
+	map_remove(&amqp->tickets, topology_ticket(&item->ticket));
+	map_remove(&amqp->requests, topology_request(item->frame, item->len));
+	topology_free_item(item);
+}
+
 void
 amqp_topology_free(struct amqp *amqp)
 {
@@ -25,6 +49,8 @@ amqp_topology_free(struct amqp *amqp)
 
 	list_each (&amqp->topology, item, link)
 		topology_free_item(item);
+	map_done(&amqp->tickets);
+	map_done(&amqp->requests);
 }
 
 static void
@@ -71,17 +97,14 @@ amqp_topology_forget(struct amqp *amqp)
 void
 amqp_topology_reply(struct amqp *amqp, uint64_t ticket, const struct err *why)
 {
-	struct amqp_item *item;
+	struct amqp_item *item = map_find(&amqp->tickets, topology_ticket(&ticket));
 
-	list_each (&amqp->topology, item, link) {
-		if (item->ticket != ticket)
-			continue;
-		if (why->code && !item->is_refused && amqp->on_refused)
-			amqp->on_refused(item->what, why, amqp->on_refused_arg);
-		item->is_refused = why->code != 0;
-		topology_end_waiting(amqp, item);
+	if (!item)
 		return;
-	}
+	if (why->code && !item->is_refused && amqp->on_refused)
+		amqp->on_refused(item->what, why, amqp->on_refused_arg);
+	item->is_refused = why->code != 0;
+	topology_end_waiting(amqp, item);
 }
 
 void
@@ -94,38 +117,27 @@ amqp_on_refused(struct amqp *amqp,
 
 /* ---- declaring ---- */
 
-/* The same request but for its ticket. */
-static bool
-topology_is_same(const struct amqp_item *item, const struct buf *frame)
-{
-	size_t head = sizeof(struct amqp_frame);
-
-	return item->len == frame->len && memcmp(item->frame, frame->at, head - 8) == 0 &&
-	       memcmp(item->frame + head, frame->at + head, frame->len - head) == 0;
-}
-
 static void
-topology_add(struct amqp *amqp, struct amqp_item *item, struct amqp_frame *head,
+topology_add(struct amqp *amqp, struct amqp_item *item, const struct amqp_frame *head,
 	const struct str texts[3]) ON_LOOP
 {
 	struct buf frame = BUF_INIT;
-	struct amqp_item *other;
-	size_t begun;
+	size_t begun = amqp_frame_begin(&frame, head);
 
-	head->number = item->ticket = ++amqp->n_tickets;
-	begun = amqp_frame_begin(&frame, head);
 	for (int i = 0; i < 3; i++)
 		amqp_frame_add(&frame, texts[i]);
 	amqp_frame_end(&frame, begun);
 	list_init(&item->link);
-	list_each (&amqp->topology, other, link) {
-		if (!topology_is_same(other, &frame))
-			continue;
-		buf_done(&frame);
+	item->frame = buf_take(&frame, &item->len);
+	if (map_find(&amqp->requests, topology_request(item->frame, item->len))) {
 		topology_free_item(item);
 		return;
 	}
-	item->frame = buf_take(&frame, &item->len);
+	map_put(&amqp->requests, str_n(item->frame, item->len), item);
+	item->ticket = ++amqp->n_tickets;
+	memcpy(item->frame + offsetof(struct amqp_frame, number), &item->ticket,
+		sizeof(item->ticket));
+	map_put(&amqp->tickets, topology_ticket(&item->ticket), item);
 	list_push_back(&amqp->topology, &item->link);
 	topology_send(amqp, item);
 }
@@ -191,7 +203,7 @@ amqp_delete_queue(struct amqp *amqp, const char *name)
 	list_each (&amqp->topology, item, link)
 		if (strcmp(item->queue, name) == 0) {
 			topology_end_waiting(amqp, item);
-			topology_free_item(item);
+			topology_remove(amqp, item);
 		}
 	if (lane->state >= LANE_DECLARING)
 		amqp_lane_tell(lane, &head, str_of(name));
