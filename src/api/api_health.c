@@ -1,10 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_nouns.h"
+#include "domain/delivery.h"
 
 void
 api_health_live(struct api_request *request)
 {
 	api_answer_json(request, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+/* A broker may be away while the daemon is not; the store, which is embedded, may not. */
+static void
+api_health_add_bus(const struct delivery_host *host, json_t *ready) ON_LOOP
+{
+	bool is_up;
+	const char *name = delivery_bus(host, &is_up);
+
+	if (strcmp(name, "embedded") != 0)
+		json_object_set_new(
+			ready, "bus", json_pack("{s:s, s:b}", "name", name, "up", is_up));
 }
 
 void
@@ -14,7 +27,10 @@ api_health_ready(struct api_request *request)
 	struct err err = {0};
 
 	if (!why) {
-		api_answer_json(request, 200, json_pack("{s:s}", "status", "ready"));
+		json_t *ready = json_pack("{s:s}", "status", "ready");
+
+		api_health_add_bus(request->api->domain->deliveries, ready);
+		api_answer_json(request, 200, ready);
 		return;
 	}
 	err_set(&err, ERR_UNAVAILABLE, "%s", why);

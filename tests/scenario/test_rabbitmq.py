@@ -78,6 +78,8 @@ def test_a_durable_call_runs_and_is_told(broker):
         assert delivery['state'] == 'done'
         assert json.loads(delivery['result']['body']) == {'got': {'n': 1}}
         assert queues_of(org)['bus'] == {'name': 'rabbitmq', 'up': True}
+        ready = daemon.client().get('/readyz').expect(200).json()
+        assert ready == {'status': 'ready', 'bus': {'name': 'rabbitmq', 'up': True}}
 
 
 def test_what_others_publish_calls_the_function(broker):
@@ -119,6 +121,7 @@ def test_a_wrong_password_is_told_and_refuses_durable_calls(broker, tmp_path):
         answer = org.client.post(path_of(org, 'echo'), {'n': 1}).expect(503)
         assert answer.code == 'unavailable' and 'ACCESS_REFUSED' in answer.text
         assert queues_of(org)['bus'] == {'name': 'rabbitmq', 'up': False}
+        assert daemon.client().get('/readyz').expect(200).json()['bus']['up'] is False
 
 
 def test_its_processes_are_nobodys(broker):
