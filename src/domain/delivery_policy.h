@@ -39,10 +39,10 @@ struct delivery_policy {
 	unsigned attempts;       /* 1 to 100: 5 */
 	unsigned backoff_ms;     /* before the 2nd attempt, doubled each time: 1 s; 10 ms to 1 h */
 	unsigned backoff_max_ms; /* 5 min; up to 12 h */
-	unsigned max_age_s;      /* from its acceptance; then dead without another attempt: 1 day */
-	unsigned concurrency;    /* of durable calls of this function: 10; 1 to 1000 */
-	unsigned length;         /* waiting ones; more are refused with 429: 10000; to 1,000,000 */
-	unsigned keep_result_s;  /* 1 day; 0 keeps none; to 14 days. Dead ones are kept 14 days */
+	unsigned max_age_s;     /* from when it was due; then dead without another attempt: 1 day */
+	unsigned concurrency;   /* of durable calls of this function: 10; 1 to 1000 */
+	unsigned length;        /* waiting ones; more are refused with 429: 10000; to 1,000,000 */
+	unsigned keep_result_s; /* 1 day; 0 keeps none; to 14 days. Dead ones are kept 14 days */
 	struct delivery_destinations on_success, on_failure; /* owned */
 };
 
