@@ -146,8 +146,7 @@ daemon_begin(struct daemon *daemon, struct err *err)
 	if (rc == 0)
 		rc = daemon_start_spawner(daemon, err);
 	if (rc == 0)
-		rc = rabbitmq_start(
-			&daemon->rabbitmq, config, &daemon->privileges, err);
+		rc = rabbitmq_start(&daemon->rabbitmq, config, &daemon->privileges, err);
 	if (rc == 0)
 		rc = privileges_drop(&daemon->privileges, err);
 	return rc;
@@ -336,12 +335,12 @@ daemon_open_domain(struct daemon *daemon, struct err *err) ON_LOOP
 	rc = rabbitmq_open(&daemon->rabbitmq, daemon->config, daemon->loop, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening the connection to RabbitMQ");
-	rc = queues_open(&daemon->queues, daemon->config, &daemon->domain,
-		daemon->rabbitmq.amqp, err);
+	rc = queues_open(
+		&daemon->queues, daemon->config, &daemon->domain, daemon->rabbitmq.amqp, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening the queues");
-	rc = vcd_front_open(daemon->config, &daemon->domain, daemon->rabbitmq.amqp, &daemon->vcd,
-		err);
+	rc = vcd_front_open(
+		daemon->config, &daemon->domain, daemon->rabbitmq.amqp, &daemon->vcd, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening vCloud Director's front door");
 	return token_bootstrap(&daemon->domain, &daemon->is_new, err);

@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "domain/function.h"
 #include "domain/pool.h"
-#include "domain/token.h"
 #include "domain/schedule_inside.h"
+#include "domain/token.h"
 #include "domain/trigger_inside.h"
 #include "store/rows.h"
 

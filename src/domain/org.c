@@ -5,8 +5,8 @@
 #include "base/own.h"
 #include "domain/event.h"
 #include "domain/function.h"
-#include "domain/token.h"
 #include "domain/schedule_inside.h"
+#include "domain/token.h"
 #include "domain/trigger_inside.h"
 #include "store/rows.h"
 

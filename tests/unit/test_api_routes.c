@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "base/base64.h"
 #include "api/api_json_check.h"
 #include "api/api_routes.h"
+#include "base/base64.h"
 
 static char params[API_ROUTE_PARAMS][API_ROUTE_PARAM_SIZE];
 static char allow[64];
