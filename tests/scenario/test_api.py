@@ -954,6 +954,21 @@ def test_an_event_is_tested_sent_and_listed_and_a_trigger_put_shown_and_deleted(
     org.client.delete(path).expect(204)
 
 
+# ---- schedules ----
+
+def test_a_schedule_is_put_shown_listed_and_deleted(org):
+    org.deploy('hello', HELLO)
+    path = f'{org.path}/schedules/nightly'
+    wish = {'function': 'hello', 'cron': '30 2 * * *', 'zone': 'Europe/Berlin'}
+    org.client.put(path, wish).expect(201)
+    org.client.put(path, wish).expect(200)
+    assert len(org.client.get(path).expect(200).json()['next']) == 5
+    listed = org.client.get(f'{org.path}/schedules').expect(200).json()['schedules']
+    assert [one['name'] for one in listed] == ['nightly']
+    org.client.delete(path).expect(204)
+    org.client.get(path).expect(404)
+
+
 # ---- all of it ----
 
 def test_every_operation_was_met_with_its_success():
