@@ -122,7 +122,8 @@ static void
 bus_embedded_tell_puts(struct bus_batch *batch)
 {
 	const struct store_message *message = &batch->message;
-	const struct bus_result *failed = batch->failed, *end = failed + batch->n_failed;
+	const struct bus_result *failed = batch->failed,
+				*end = batch->n_failed ? failed + batch->n_failed : failed;
 	struct bus_put *put;
 
 	while ((put = list_first(&batch->puts, struct bus_put, link))) {

@@ -21,10 +21,13 @@ bus_line_compare(const struct bus_place *a, const struct bus_place *b)
 static size_t
 bus_line_find(const struct bus_line *line, const struct bus_place *place)
 {
-	struct bus_place **at = line->places + line->first;
+	struct bus_place **at;
 	size_t from = 0, to = line->n;
 
-	if (!to || bus_line_compare(at[to - 1], place) < 0)
+	if (!to)
+		return 0;
+	at = line->places + line->first;
+	if (bus_line_compare(at[to - 1], place) < 0)
 		return to;
 	if (bus_line_compare(at[0], place) >= 0)
 		return 0;
