@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "amqp/amqp_url.h"
 
+#include <string.h>
+
 #include "base/str.h"
 
 static int
@@ -51,9 +53,10 @@ url_read_host(struct str text, struct amqp_url *ret, struct err *err)
 	uint64_t port = ret->is_tls ? 5671 : 5672;
 
 	if (str_starts(text, STR("["))) {
-		host = str_n(text.at + 1, text.len - 1);
-		host = str_cut(&host, ']');
-		text = str_n(host.at + host.len + 1, text.len - host.len - 2);
+		text = str_n(text.at + 1, text.len - 1);
+		if (!memchr(text.at, ']', text.len))
+			return url_invalid(err, "the address has no end");
+		host = str_cut(&text, ']');
 		if (text.len && !str_starts(text, STR(":")))
 			return url_invalid(err, "no port behind the address");
 		text = text.len ? str_n(text.at + 1, text.len - 1) : text;

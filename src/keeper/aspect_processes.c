@@ -254,12 +254,15 @@ processes_add_waits(struct subject *subject, size_t n)
 	}
 }
 
-/* Until there are zombies of the main program only, whose number is given, or -1. */
+/* Until there are zombies of the main program only, whose number is given, or -1. One that became a
+ * zombie behind the list may have left its children to the main program, so they are counted twice.
+ */
 static int
 processes_clear(struct subject *subject, struct keeper_reply *reply)
 {
 	static struct processes_list of_main, of_init;
 	uint64_t end_us = clock_mono_us() + PROCESSES_GO_US;
+	size_t n_zombies = 0;
 
 	for (;;) {
 		bool is_any_fresh = false, are_zombies;
@@ -268,8 +271,12 @@ processes_clear(struct subject *subject, struct keeper_reply *reply)
 			return -1;
 		are_zombies = processes_kill_all(subject, &of_main, &is_any_fresh);
 		processes_kill_all(subject, &of_init, &is_any_fresh);
-		if (are_zombies && of_init.n == 0)
-			return (int)of_main.n;
+		if (are_zombies && of_init.n == 0) {
+			if (of_main.n == n_zombies)
+				return (int)of_main.n;
+			n_zombies = of_main.n;
+			continue;
+		}
 		if (clock_mono_us() > end_us)
 			return verdict(reply, KEEPER_CAUSE_PROCESSES, "%zu processes do not go",
 				of_main.n + of_init.n);
