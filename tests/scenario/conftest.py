@@ -23,7 +23,7 @@ def daemon():
         yield shared.start()
     finally:
         shared.close()
-        assert not leaks.orphans(), leaks.orphans()
+        leaks.check_no_orphans(5)
 
 
 @pytest.fixture

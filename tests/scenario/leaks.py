@@ -78,6 +78,14 @@ def orphans():
     return found
 
 
+def check_no_orphans(wait_s):
+    """Fails unless whoever is about to die is gone within wait_s."""
+    end = time.monotonic() + wait_s
+    while orphans() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not orphans(), orphans()
+
+
 def _namespace(pid):
     try:
         return os.readlink(f'/proc/{pid}/ns/pid')
