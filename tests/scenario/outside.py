@@ -117,14 +117,17 @@ class Resolver:
         self.zone, self.asked = {}, []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((self.address, 53))
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.socket.settimeout(0.1)
+        self.is_over = False
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def _serve(self):
-        while True:
+        while not self.is_over:
             try:
                 message, client = self.socket.recvfrom(4096)
-            except OSError:
-                return
+            except TimeoutError:
+                continue
             self.socket.sendto(self._answer(message), client)
 
     def _answer(self, message):
@@ -152,6 +155,9 @@ class Resolver:
         return records
 
     def close(self):
+        """The address is free again: who waits in a closed socket would hold it."""
+        self.is_over = True
+        self.thread.join()
         self.socket.close()
 
 
