@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * api_log - what functions printed: of finished calls, and live as server-sent events (HTML Living
- * Standard, 9.2).
+ * api_log - what functions printed: of finished calls, and live (api_sse.h).
  */
 #include "api/api_nouns.h"
+#include "api/api_sse.h"
 #include "base/clock.h"
 #include "domain/record.h"
 
 #define API_LOG_CALLS      20 /* of the newest, without ?n */
 #define API_LOG_MAX_CALLS  1000
-#define API_LOG_BEAT_MS    15000
-#define API_LOG_QUEUE_HIGH (256u << 10)
 #define API_LOG_LINE_BYTES (64u << 10)
 
 /* ---- lines of finished calls ---- */
@@ -53,44 +51,14 @@ api_log_on_list(int code, const json_t *json, const struct err *err, void *arg)
 /* ---- following ---- */
 
 struct api_log_stream {
-	struct api_waiter waiter;
+	struct api_sse sse;
 	struct record_follow follow;
-	struct loop_timer beat;
-	struct http_exchange *exchange; /* borrowed */
-	struct loop *loop;              /* borrowed */
-	uint64_t n_dropped;
-	bool is_full;
 };
 
 static void
-api_log_closed(struct loop_timer *timer)
+api_log_on_end(struct api_sse *sse)
 {
-	free(list_owner(timer, struct api_log_stream, beat));
-}
-
-static void
-api_log_end(struct api_log_stream *stream) ON_LOOP
-{
-	list_remove(&stream->waiter.link);
-	record_unfollow(&stream->follow);
-	loop_timer_close(&stream->beat, api_log_closed);
-}
-
-static void
-api_log_on_abort(struct http_exchange *exchange, void *arg)
-{
-	thread_on_loop();
-	api_log_end(arg);
-}
-
-static void
-api_log_on_stop(struct api_waiter *waiter)
-{
-	struct api_log_stream *stream = list_owner(waiter, struct api_log_stream, waiter);
-
-	thread_on_loop();
-	http_answer_end(stream->exchange);
-	api_log_end(stream);
+	record_unfollow(&list_owner(sse, struct api_log_stream, sse)->follow);
 }
 
 static void
@@ -99,31 +67,8 @@ api_log_event(struct api_log_stream *stream, const char *event, json_t *json /* 
 	OWN(json) json_t *stolen = json;
 	OWN(buf) struct buf text = BUF_INIT;
 
-	buf_printf(&text, "event: %s\ndata: ", event);
 	json_write(stolen, &text);
-	buf_add_text(&text, "\n\n");
-	stream->is_full = http_answer_write(stream->exchange, buf_str(&text)) > API_LOG_QUEUE_HIGH;
-}
-
-/* A follower that is slower than the function misses lines, and is told how many. */
-static bool
-api_log_is_full(struct api_log_stream *stream)
-{
-	stream->n_dropped += stream->is_full;
-	return stream->is_full;
-}
-
-static void
-api_log_on_drain(struct http_exchange *exchange, void *arg)
-{
-	struct api_log_stream *stream = arg;
-
-	thread_on_loop();
-	stream->is_full = false;
-	if (stream->n_dropped)
-		api_log_event(
-			stream, "dropped", json_pack("{s:I}", "n", (json_int_t)stream->n_dropped));
-	stream->n_dropped = 0;
+	api_sse_write(&stream->sse, NULL, event, buf_str(&text));
 }
 
 static void
@@ -134,7 +79,7 @@ api_log_on_line(struct record_follow *follow, const char *call_id, struct str fu
 	OWN(buf) struct buf text = BUF_INIT;
 
 	thread_on_loop();
-	if (api_log_is_full(stream))
+	if (!api_sse_has_room(&stream->sse))
 		return;
 	line.len = line.len < API_LOG_LINE_BYTES ? line.len : API_LOG_LINE_BYTES;
 	while (line.len) {
@@ -159,28 +104,13 @@ api_log_on_record(struct record_follow *follow, const struct row_call *row)
 	struct api_log_stream *stream = list_owner(follow, struct api_log_stream, follow);
 
 	thread_on_loop();
-	if (!api_log_is_full(stream))
+	if (api_sse_has_room(&stream->sse))
 		api_log_event(stream, "call", record_json(row, false));
-}
-
-/* Something to write shows whether the client is still there, and keeps proxies from closing. */
-static void
-api_log_on_beat(struct loop_timer *timer)
-{
-	struct api_log_stream *stream = list_owner(timer, struct api_log_stream, beat);
-
-	thread_on_loop();
-	http_answer_write(stream->exchange, STR(":\n\n"));
-	loop_timer_start(stream->loop, &stream->beat, API_LOG_BEAT_MS, api_log_on_beat);
 }
 
 static void
 api_log_follow(struct api_request *request) ON_LOOP
 {
-	static const struct http_header headers[] = {
-		{STR("content-type"), STR("text/event-stream")},
-		{STR("cache-control"), STR("no-store")},
-	};
 	struct api_log_stream *stream = mem_new(sizeof(*stream));
 	struct record_log *records = request->api->domain->records;
 
@@ -189,16 +119,10 @@ api_log_follow(struct api_request *request) ON_LOOP
 	memcpy(stream->follow.function, request->params[1], sizeof(stream->follow.function));
 	stream->follow.on_line = api_log_on_line;
 	stream->follow.on_record = api_log_on_record;
-	stream->exchange = request->exchange;
-	stream->loop = request->api->domain->loop;
-	stream->waiter.stop = api_log_on_stop;
-	list_push_back(&request->api->waiters, &stream->waiter.link);
-	api_request_free(request);
-	http_on_abort(stream->exchange, api_log_on_abort, stream);
-	http_on_drain(stream->exchange, api_log_on_drain, stream);
-	http_answer_begin(stream->exchange, 200, headers, 2);
+	stream->sse.on_end = api_log_on_end;
+	stream->sse.owner = stream;
+	api_sse_begin(&stream->sse, request);
 	record_follow(records, &stream->follow);
-	api_log_on_beat(&stream->beat);
 }
 
 /* ---- GET …/logs ---- */

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/api_sse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/api_private.h"
+#include "base/own.h"
+
+#define API_SSE_BEAT_MS    15000
+#define API_SSE_QUEUE_HIGH (1u << 20)
+
+static void
+api_sse_closed(struct loop_timer *timer)
+{
+	free(list_owner(timer, struct api_sse, beat)->owner);
+}
+
+static void
+api_sse_end(struct api_sse *sse) ON_LOOP
+{
+	list_remove(&sse->waiter.link);
+	sse->on_end(sse);
+	loop_timer_close(&sse->beat, api_sse_closed);
+}
+
+static void
+api_sse_on_abort(struct http_exchange *exchange, void *arg)
+{
+	thread_on_loop();
+	api_sse_end(arg);
+}
+
+static void
+api_sse_on_stop(struct api_waiter *waiter)
+{
+	struct api_sse *sse = list_owner(waiter, struct api_sse, waiter);
+
+	thread_on_loop();
+	http_answer_end(sse->exchange);
+	api_sse_end(sse);
+}
+
+bool
+api_sse_has_room(struct api_sse *sse)
+{
+	sse->n_dropped += sse->is_full;
+	return !sse->is_full;
+}
+
+/* Line breaks of a JSON text stand between its tokens only; here they would end the line. */
+void
+api_sse_write(struct api_sse *sse, const char *id, const char *event, struct str json)
+{
+	OWN(buf) struct buf text = BUF_INIT;
+
+	if (id)
+		buf_printf(&text, "id: %s\n", id);
+	buf_printf(&text, "event: %s\ndata: ", event);
+	for (size_t i = 0; i < json.len; i++)
+		buf_add_char(&text, json.at[i] == '\n' || json.at[i] == '\r' ? ' ' : json.at[i]);
+	buf_add_text(&text, "\n\n");
+	sse->is_full = http_answer_write(sse->exchange, buf_str(&text)) > API_SSE_QUEUE_HIGH;
+}
+
+static void
+api_sse_on_drain(struct http_exchange *exchange, void *arg)
+{
+	struct api_sse *sse = arg;
+	char text[32];
+
+	thread_on_loop();
+	sse->is_full = false;
+	if (!sse->n_dropped)
+		return;
+	snprintf(text, sizeof(text), "{\"n\":%llu}", (unsigned long long)sse->n_dropped);
+	sse->n_dropped = 0;
+	api_sse_write(sse, NULL, "dropped", str_of(text));
+}
+
+static void
+api_sse_on_beat(struct loop_timer *timer)
+{
+	struct api_sse *sse = list_owner(timer, struct api_sse, beat);
+
+	thread_on_loop();
+	http_answer_write(sse->exchange, STR(":\n\n"));
+	loop_timer_start(sse->loop, &sse->beat, API_SSE_BEAT_MS, api_sse_on_beat);
+}
+
+void
+api_sse_begin(struct api_sse *sse, struct api_request *request)
+{
+	static const struct http_header headers[] = {
+		{STR("content-type"), STR("text/event-stream")},
+		{STR("cache-control"), STR("no-store")},
+	};
+
+	sse->exchange = request->exchange;
+	sse->loop = request->api->domain->loop;
+	sse->waiter.stop = api_sse_on_stop;
+	list_push_back(&request->api->waiters, &sse->waiter.link);
+	api_request_free(request);
+	http_on_abort(sse->exchange, api_sse_on_abort, sse);
+	http_on_drain(sse->exchange, api_sse_on_drain, sse);
+	http_answer_begin(sse->exchange, 200, headers, 2);
+	api_sse_on_beat(&sse->beat);
+}
