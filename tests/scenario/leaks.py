@@ -66,12 +66,23 @@ def mounts(folders):
             if any(str(folder) in line for folder in folders)]
 
 
+def _bury(pid):
+    """Whoever adopts must wait for the dead: a namespace's init ends only behind all its own."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+
+
 def orphans():
     """Children of this process that live in another pid namespace or are programs of mayfly."""
     found = []
     for pid in _pids():
         state, parent = _state(pid)
-        if state == 'Z' or parent != str(os.getpid()):
+        if parent != str(os.getpid()):
+            continue
+        if state == 'Z':
+            _bury(pid)
             continue
         if _namespace(pid) != _namespace('self') or _read(f'/proc/{pid}/comm').startswith('mayfly'):
             found.append((pid, _read(f'/proc/{pid}/cmdline').replace('\0', ' ')))
