@@ -12,18 +12,25 @@ nothing of mayfly. What it shows is that mayfly keeps to these; not that a real 
 A request over HTTP whose path fits a service's pattern goes as a JSON array to the service's
 exchange, with correlation_id, reply_to and the header replyToExchange; the cell waits for the answer
 with that correlation id on a queue of its own, ten seconds at most, and gives it back. 504 when none
-came, 500 when the exchange is not there, 404 when no pattern fits.
+came, 500 when the exchange is not there, 404 when no pattern fits. Its own /api/org/{id} it answers
+itself where no service takes it.
+
+What a system administrator does (sessions, services, blocking tasks) is in vcd_admin.py; it listens
+for HTTP, or with `certificate`, a file with a certificate and its key, for HTTPS.
 """
 import base64
 import contextlib
 import http.server
 import json
 import re
+import ssl
 import threading
 import time
 import uuid
 
 import pika
+
+import vcd_admin
 
 REPLIES = 'vcd.replies'
 NOTIFICATIONS = 'vcd.notifications20'
@@ -31,6 +38,8 @@ XML_NOTIFICATIONS = 'systemExchange'
 
 
 class Service:
+    priority = 50
+
     def __init__(self, routing_key, patterns, exchange='vcdext'):
         self.routing_key, self.exchange = routing_key, exchange
         self.patterns = [re.compile(pattern) for pattern in patterns]
@@ -48,33 +57,57 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_any(self):
         body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
         path, _, query = self.path.partition('?')
-        status, headers, answer = self.server.cell.forward(
-            self.command, path, query or None, dict(self.headers), body, self.client_address)
+        cell = self.server.cell
+        if cell.admin.is_asked(path):
+            status, headers, answer = cell.admin.handle(self.command, self.path,
+                                                        dict(self.headers), body)
+        else:
+            status, headers, answer = cell.forward(self.command, path, query or None,
+                                                   dict(self.headers), body, self.client_address)
         self.send_response(status)
         for name, value in headers.items():
             if name.lower() != 'content-length':
                 self.send_header(name, str(value))
-        self.send_header('Content-Length', str(len(answer)))
+        if status != 204:
+            self.send_header('Content-Length', str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
 
     do_GET = do_POST = do_PUT = do_DELETE = handle_any
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        pass                    # a client that does not trust the certificate leaves
+
+
 class Cell:
     """`context` is whom the cell takes every caller for; a real one knows it from the session."""
 
-    def __init__(self, broker, timeout_s=10):
+    def __init__(self, broker, timeout_s=10, certificate=None):
         self.broker, self.timeout_s = broker, timeout_s
-        self.services = []
+        self.services, self.admin = [], vcd_admin.Admin()
         self.context = {'user': f'urn:vcloud:user:{uuid.uuid4()}',
                         'org': f'urn:vcloud:org:{uuid.uuid4()}',
                         'rights': [f'urn:vcloud:right:{uuid.uuid4()}' for _ in range(2)]}
         self.reply_key = f'cell-{uuid.uuid4()}'
         self._waiting, self._lock, self._is_over = {}, threading.Lock(), False
-        self._http = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        self._http = Server(('127.0.0.1', 0), Handler)
         self._http.cell = self
         self.port = self._http.server_port
+        self.url = self.admin.base = f'http://127.0.0.1:{self.port}'
+        if certificate:
+            self._wrap(certificate)
+
+    def _wrap(self, certificate):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        # In the thread of the connection, not in the one that accepts.
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True,
+                                                do_handshake_on_connect=False)
+        self.url = self.admin.base = f'https://localhost:{self.port}'
 
     def _connect(self):
         credentials = pika.PlainCredentials(self.broker.user, self.broker.password)
@@ -127,8 +160,18 @@ class Cell:
                  'localPort': 443, 'headers': headers,
                  'body': base64.b64encode(body).decode(), 'statusCode': 0}, self.context]
 
+    def add_blocking_task(self, **kwargs):
+        """operation=, timeout_s=, timeout_action= ('abort', 'resume', 'fail')."""
+        return self.admin.add_task(**kwargs)
+
+    def service_for(self, path):
+        services = sorted([*self.services, *self.admin.services], key=lambda one: -one.priority)
+        return next((one for one in services if one.fits(path)), None)
+
     def forward(self, method, path, query, headers, body, peer):
-        service = next((one for one in self.services if one.fits(path)), None)
+        service = self.service_for(path)
+        if not service and path == f'/api/org/{self.context["org"].rpartition(":")[2]}':
+            return 200, {'Content-Type': 'application/vnd.vmware.vcloud.org+xml'}, b'<Org/>'
         if not service:
             return 404, {}, b'no service'
         message = self.message(method, path, query, headers, body, peer)
