@@ -1,38 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "connect/vcd_notification_xml.h"
 
-#include <libxml/parser.h>
-#include <libxml/tree.h>
 #include <stdlib.h>
+
+#include "base/xml.h"
 
 #define XML_NAMESPACE  "http://www.vmware.com/vcloud/extension/v1.5"
 #define XML_LINKS_MAX  100
 #define XML_URN_PREFIX "urn:vcloud:"
 
-OWN_DEFINE(xml_doc, xmlDocPtr, xmlFreeDoc)
-OWN_DEFINE(xml_parser, xmlParserCtxtPtr, xmlFreeParserCtxt)
-
-static void
-xml_text_free(xmlChar *text)
-{
-	xmlFree(text);
-}
-
-OWN_DEFINE(xml_text, xmlChar *, xml_text_free)
-
-static bool
-is_element(const xmlNode *node, const char *name)
-{
-	return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
-}
-
 static void
 set_attribute(xmlNode *node, const char *attribute, json_t *json, const char *key)
 {
-	OWN(xml_text) xmlChar *value = xmlGetNoNsProp(node, (const xmlChar *)attribute);
+	OWN(mem) char *value = xml_attribute(node, attribute);
 
 	if (value)
-		json_object_set_new(json, key, json_string((const char *)value));
+		json_object_set_new(json, key, json_string(value));
 }
 
 /* The member of the JSON form that a link stands for; NULL for none. */
@@ -79,7 +62,7 @@ add_link(xmlNode *node, json_t *data, json_t *links)
 	for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++)
 		set_attribute(node, attributes[i], link, attributes[i]);
 	rel = json_string_value(json_object_get(link, "rel"));
-	member = rel && is_element(node, "EntityLink") ? link_member(rel) : NULL;
+	member = rel && xml_is_element(node, "EntityLink") ? link_member(rel) : NULL;
 	if (member && link_urn(link) && !json_object_get(data, member))
 		json_object_set_new(data, member, json_string(link_urn(link)));
 	if (json_array_size(links) < XML_LINKS_MAX)
@@ -104,20 +87,18 @@ add_success(const char *text, json_t *data, struct err *err)
 static int
 add_child(xmlNode *node, json_t *data, json_t *links, struct err *err)
 {
-	OWN(xml_text) xmlChar *text = NULL;
+	OWN(mem) char *text = NULL;
 
-	if (is_element(node, "Link") || is_element(node, "EntityLink"))
+	if (xml_is_element(node, "Link") || xml_is_element(node, "EntityLink"))
 		add_link(node, data, links);
-	if (!is_element(node, "Timestamp") && !is_element(node, "OperationSuccess"))
+	if (!xml_is_element(node, "Timestamp") && !xml_is_element(node, "OperationSuccess"))
 		return 0;
-	text = xmlNodeGetContent(node);
-	if (text && is_element(node, "OperationSuccess"))
-		return add_success((const char *)text, data, err);
-	if (text) {
-		struct str time = str_trim(str_of((const char *)text));
+	text = xml_text(node);
+	if (xml_is_element(node, "OperationSuccess"))
+		return add_success(text, data, err);
+	struct str time = str_trim(str_of(text));
 
-		json_object_set_new(data, "timestamp", json_stringn(time.at, time.len));
-	}
+	json_object_set_new(data, "timestamp", json_stringn(time.at, time.len));
 	return 0;
 }
 
@@ -138,35 +119,15 @@ read_root(xmlNode *root, json_t **ret, struct err *err)
 	return rc;
 }
 
-static bool
-is_notification(const xmlNode *root)
-{
-	return root && is_element(root, "Notification") && root->ns &&
-	       strcmp((const char *)root->ns->href, XML_NAMESPACE) == 0;
-}
-
-/* Before anything of it is declared: what is an entity is never known. */
-static void
-refuse_subset(void *parser, const xmlChar *name, const xmlChar *external, const xmlChar *system)
-{
-	xmlStopParser(parser);
-}
-
 int
 vcd_notification_xml_read(struct str bytes, json_t **ret, struct err *err)
 {
-	int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_COMPACT;
-	OWN(xml_parser) xmlParserCtxtPtr parser = xmlNewParserCtxt();
 	OWN(xml_doc) xmlDocPtr doc = NULL;
+	int rc = xml_parse(bytes, &doc, err);
 
-	must(parser);
-	parser->sax->internalSubset = refuse_subset;
-	doc = xmlCtxtReadMemory(parser, bytes.at, (int)bytes.len, NULL, NULL, options);
-	if (parser->errNo == XML_ERR_USER_STOP)
-		return err_set(err, ERR_INVALID, "a document type is not taken");
-	if (!doc || !parser->wellFormed)
-		return err_set(err, ERR_INVALID, "it is not well-formed XML");
-	if (!is_notification(xmlDocGetRootElement(doc)))
+	if (rc < 0)
+		return rc;
+	if (!xml_is_element_of(xmlDocGetRootElement(doc), XML_NAMESPACE, "Notification"))
 		return err_set(err, ERR_INVALID, "it is not a Notification of vCloud Director");
 	return read_root(xmlDocGetRootElement(doc), ret, err);
 }

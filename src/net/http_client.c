@@ -16,6 +16,8 @@ struct http_client {
 	CURL *curl;                /* owned: keeps the connection between requests */
 	char *base_url;            /* owned, without a slash at its end */
 	char *authorization;       /* owned: the header's whole line; NULL without a token */
+	char *ca_file;             /* owned; NULL for the system's authorities */
+	size_t max_body;           /* 0 for any */
 	char why[CURL_ERROR_SIZE]; /* what libcurl says of a failure */
 };
 
@@ -28,8 +30,9 @@ struct http_client_run {
 	void *arg;           /* borrowed */
 	struct buf *refusal; /* borrowed: the body of an answer other than 2xx */
 	CURL *curl;          /* borrowed */
-	size_t sent, total;
+	size_t sent, total, max_body;
 	bool is_ended; /* on_bytes had enough */
+	bool is_large; /* the body has more than max_body bytes */
 };
 
 int
@@ -62,7 +65,16 @@ http_client_free(struct http_client *client)
 	curl_easy_cleanup(client->curl);
 	free(client->base_url);
 	free(client->authorization);
+	free(client->ca_file);
 	free(client);
+}
+
+void
+http_client_restrict(struct http_client *client, const char *ca_file, size_t max_body)
+{
+	free(client->ca_file);
+	client->ca_file = ca_file ? str_dup(str_of(ca_file)) : NULL;
+	client->max_body = max_body;
 }
 
 void
@@ -110,6 +122,9 @@ http_client_on_body(char *at, size_t one, size_t n, void *arg)
 {
 	struct http_client_run *run = arg;
 
+	run->is_large = run->max_body && run->answer->body.len + n > run->max_body;
+	if (run->is_large)
+		return 0;
 	buf_add(&run->answer->body, at, n);
 	return n;
 }
@@ -198,6 +213,8 @@ http_client_prepare(struct http_client *client, const char *method, const char *
 	curl_easy_setopt(curl, CURLOPT_USERAGENT, "mayfly/" MAYFLY_VERSION);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->why);
 	curl_easy_setopt(curl, CURLOPT_NOBODY, (long)(strcmp(method, "HEAD") == 0));
+	if (client->ca_file)
+		curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca_file);
 	client->why[0] = '\0';
 }
 
@@ -208,6 +225,11 @@ http_client_fail(struct http_client *client, CURLcode code, struct err *err)
 
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return err_set(err, ERR_TIMEOUT, "%s: %s", client->base_url, why);
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		return err_set(err, ERR_SYSTEM, "%s: its certificate is not trusted: %s",
+			client->base_url, why);
+	if (code == CURLE_SSL_CACERT_BADFILE)
+		return err_set(err, ERR_INVALID, "%s: %s", client->ca_file, why);
 	return err_set(err, ERR_UNAVAILABLE, "%s: %s", client->base_url, why);
 }
 
@@ -220,10 +242,14 @@ http_client_perform(
 	CURLcode code;
 
 	run->curl = client->curl;
+	run->max_body = client->max_body;
 	curl_easy_setopt(client->curl, CURLOPT_HEADERFUNCTION, http_client_on_header);
 	curl_easy_setopt(client->curl, CURLOPT_HEADERDATA, run);
 	curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, run);
 	code = curl_easy_perform(client->curl);
+	if (run->is_large)
+		return err_set(err, ERR_SYSTEM, "%s: an answer of more than %zu bytes",
+			client->base_url, run->max_body);
 	if (code != CURLE_OK && !run->is_ended)
 		return http_client_fail(client, code, err);
 	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);

@@ -2,7 +2,8 @@
 /*
  * http_client - blocking HTTP requests for the command line, on libcurl.
  *
- * Only http and https; redirects are not followed; connect timeout 5 s. Never in the daemon.
+ * Only http and https; redirects are not followed; certificates are checked; connect timeout 5 s.
+ * Never in the daemon.
  */
 #ifndef MAYFLY_NET_HTTP_CLIENT_H
 #define MAYFLY_NET_HTTP_CLIENT_H
@@ -23,6 +24,10 @@ struct http_client_answer {
 int http_client_new(const char *base_url, const char *token /* may be NULL */,
 	struct http_client **ret, struct err *err);
 void http_client_free(struct http_client *client);
+
+/* For what is not a daemon of ours: authorities to trust instead of the system's (a PEM file), NULL
+ * for these; and the most bytes that the body of an answer may have, more fails the request. */
+void http_client_restrict(struct http_client *client, const char *ca_file, size_t max_body);
 void http_client_answer_done(struct http_client_answer *answer);
 
 /* path with its query, percent-encoded. headers: NULL-terminated "Name: value" list, may be NULL.

@@ -245,6 +245,30 @@ what_went_wrong_is_said_with_the_address(void **state)
 	http_client_free(client);
 }
 
+static void
+an_answer_is_no_longer_than_the_client_bears(void **state)
+{
+	struct http_client_answer answer;
+	struct http_client *client;
+	struct err err = {0};
+	struct scene scene;
+
+	scene_start(&scene);
+	client = make_client(&scene, NULL);
+	http_client_restrict(client, NULL, 7);
+	assert_int_equal(
+		http_client_send(client, "GET", "/stream", NULL, STR_NONE, 0, &answer, &err), 0);
+	http_client_answer_done(&answer);
+	http_client_restrict(client, NULL, 6);
+	assert_int_equal(
+		http_client_send(client, "GET", "/stream", NULL, STR_NONE, 0, &answer, &err),
+		ERR_SYSTEM);
+	assert_non_null(strstr(err.text, "more than 6 bytes"));
+	http_client_free(client);
+	scene_stop(&scene);
+}
+
 UNIT_TESTS(it(requests_carry_method_path_token_and_body), it(a_file_is_sent_with_progress),
 	it(a_stream_is_given_as_it_comes_until_the_caller_has_enough),
-	it(what_went_wrong_is_said_with_the_address))
+	it(what_went_wrong_is_said_with_the_address),
+	it(an_answer_is_no_longer_than_the_client_bears))
