@@ -220,6 +220,7 @@ bus_embedded_send(struct bus_embedded *bus)
 	batch->message.work = bus_embedded_batch_work;
 	batch->message.done = bus_embedded_batch_done;
 	batch->message.is_lazy = bus_embedded_is_lazy(batch);
+	batch->message.is_ahead = list_is_empty(&batch->writes);
 	bus_embedded_ask(bus, &batch->message);
 }
 

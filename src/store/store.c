@@ -23,6 +23,7 @@ struct store {
 	struct list queue;       /* of store_message: handed over, not yet begun */
 	unsigned n_queued;       /* length of the queue */
 	unsigned n_eager;        /* of these, not lazy */
+	unsigned n_ahead;        /* of these, may overtake what is lazy */
 	uint64_t oldest_lazy_us; /* since when the queue is not empty */
 	bool is_closing;
 	struct store_stats stats;
@@ -36,6 +37,7 @@ store_ask(struct store *store, struct store_message *message)
 {
 	bool is_first, is_first_eager, is_enough;
 
+	must(!message->is_ahead || !message->is_lazy);
 	message->code = 0;
 	message->err = (struct err){0};
 	pthread_mutex_lock(&store->lock);
@@ -44,6 +46,7 @@ store_ask(struct store *store, struct store_message *message)
 	is_first_eager = !message->is_lazy && store->n_eager == 0;
 	is_enough = ++store->n_queued == STORE_BATCH_MAX;
 	store->n_eager += !message->is_lazy;
+	store->n_ahead += message->is_ahead;
 	if (is_first)
 		store->oldest_lazy_us = clock_mono_us();
 	store->stats.n_waiting++;
@@ -123,12 +126,16 @@ store_ask_and_wait(struct store *store,
 /* ---- the store's thread: take, do, hand back ---- */
 
 static bool
+store_is_lazy_due(const struct store *store)
+{
+	return store->n_queued >= STORE_BATCH_MAX || store->is_closing ||
+	       clock_mono_us() >= store->oldest_lazy_us + STORE_LAZY_US;
+}
+
+static bool
 store_is_due(const struct store *store)
 {
-	if (!store->n_queued)
-		return false;
-	return store->n_eager || store->n_queued >= STORE_BATCH_MAX || store->is_closing ||
-	       clock_mono_us() >= store->oldest_lazy_us + STORE_LAZY_US;
+	return store->n_queued && (store->n_eager || store_is_lazy_due(store));
 }
 
 static void
@@ -143,22 +150,34 @@ store_sleep(struct store *store)
 		pthread_cond_wait(&store->wake, &store->lock);
 }
 
+static void
+store_take_one(struct store *store, struct store_message *message, struct list *batch)
+{
+	list_remove(&message->link);
+	list_push_back(batch, &message->link);
+	store->n_queued--;
+	store->n_eager -= !message->is_lazy;
+	store->n_ahead -= message->is_ahead;
+}
+
 /* What a full batch leaves behind has waited enough: it is due at once. */
 static void
 store_take_batch(struct store *store, struct list *batch)
 {
+	bool is_ahead_only =
+		store->n_ahead && store->n_ahead == store->n_eager && !store_is_lazy_due(store);
 	struct store_message *message;
 	unsigned n = 0;
 
 	list_each (&store->queue, message, link) {
+		if (is_ahead_only && message->is_lazy)
+			continue;
 		if (n++ == STORE_BATCH_MAX)
 			break;
-		list_remove(&message->link);
-		list_push_back(batch, &message->link);
-		store->n_queued--;
-		store->n_eager -= !message->is_lazy;
+		store_take_one(store, message, batch);
 	}
-	store->oldest_lazy_us = 0;
+	if (!is_ahead_only)
+		store->oldest_lazy_us = 0;
 }
 
 /* Waits for work. False when there is none and there will be none. */

@@ -45,6 +45,9 @@ struct store_message {
 	struct err err;
 	/* Write-behind: may wait up to 100 ms for company and is not worth an fsync of its own. */
 	bool is_lazy;
+	/* Somebody waits for this alone, and nothing that is lazy matters to it: lazy messages that
+	 * were asked before it and are not due do not make its commit larger. */
+	bool is_ahead;
 };
 
 /* Opens or creates, migrates to the newest schema, checks integrity after a crash, starts the

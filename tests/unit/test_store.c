@@ -100,6 +100,7 @@ struct making {
 	struct store_message message;
 	char name[64];
 	int fails_with; /* after the org was inserted */
+	sem_t *begins;  /* posted when it works */
 	sem_t *waits;   /* before it works */
 	bool is_done;
 	struct buf *order; /* the names in the order of done(); borrowed */
@@ -113,6 +114,8 @@ make_org(struct store_db *db, struct store_message *message, struct err *err)
 	int rc;
 
 	thread_on_store();
+	if (making->begins)
+		sem_post(making->begins);
 	if (making->waits)
 		sem_wait(making->waits);
 	rc = row_org_insert(db, &org, err);
@@ -248,6 +251,99 @@ a_lazy_message_goes_with_the_next_that_is_not(void **state)
 		if (asked_us < 100000)
 			assert_int_equal(stats.n_commits, 1);
 	} while (asked_us >= 100000);
+}
+
+/* The first holds the thread until the others are there. */
+static uint64_t
+ask_lazy_and_ahead(struct buf *order)
+{
+	OWN(fixture) struct fixture *fixture = fixture_open();
+	struct making all[] = {making_of("first"), making_of("lazy"), making_of("ahead")};
+	uint64_t begin_us, took_us;
+	sem_t begun, sem;
+
+	sem_init(&begun, 0, 0);
+	sem_init(&sem, 0, 0);
+	all[0].begins = &begun;
+	all[0].waits = &sem;
+	all[1].message.is_lazy = true;
+	all[2].message.is_ahead = true;
+	store_ask(fixture->store, &all[0].message);
+	sem_wait(&begun);
+	begin_us = clock_mono_us();
+	for (int i = 1; i < 3; i++) {
+		all[i].order = order;
+		store_ask(fixture->store, &all[i].message);
+	}
+	sem_post(&sem);
+	run_done(fixture, 2);
+	took_us = clock_mono_us() - begin_us;
+	run_done(fixture, 1);
+	assert_int_equal(look(fixture, COUNT_ORGS), 3);
+	sem_destroy(&begun);
+	sem_destroy(&sem);
+	return took_us;
+}
+
+/* Once more where the machine was so busy that the lazy one was due. */
+static void
+what_goes_ahead_leaves_lazy_messages_where_they_are(void **state)
+{
+	uint64_t took_us;
+
+	do {
+		OWN(buf) struct buf order = BUF_INIT;
+
+		took_us = ask_lazy_and_ahead(&order);
+		if (took_us < 100000)
+			assert_string_equal(order.at, "aheadlazy");
+	} while (took_us >= 100000);
+}
+
+static void
+what_goes_ahead_takes_its_place_among_those_that_do_not(void **state)
+{
+	OWN(fixture) struct fixture *fixture = fixture_open();
+	struct making all[] = {making_of("first"), making_of("lazy"), making_of("eager"),
+		making_of("ahead"), making_of("last")};
+	OWN(buf) struct buf order = BUF_INIT;
+	sem_t sem;
+
+	sem_init(&sem, 0, 0);
+	all[0].waits = &sem;
+	all[1].message.is_lazy = true;
+	all[3].message.is_ahead = true;
+	for (int i = 0; i < 5; i++) {
+		all[i].order = &order;
+		store_ask(fixture->store, &all[i].message);
+	}
+	sem_post(&sem);
+	run_done(fixture, 5);
+	assert_string_equal(order.at, "firstlazyeageraheadlast");
+	sem_destroy(&sem);
+}
+
+static void
+a_lazy_message_waits_no_longer_for_those_that_go_ahead(void **state)
+{
+	OWN(fixture) struct fixture *fixture = fixture_open();
+	struct making lazy = making_of("lazy");
+	struct store_stats stats = {0};
+
+	lazy.message.is_lazy = true;
+	store_ask(fixture->store, &lazy.message);
+	for (unsigned n = 0; !lazy.is_done; n++) {
+		struct making ahead = making_of("ahead");
+
+		must(n < 1000000);
+		snprintf(ahead.name, sizeof(ahead.name), "a%u", n);
+		ahead.message.is_ahead = true;
+		store_ask(fixture->store, &ahead.message);
+		while (!ahead.is_done)
+			run_done(fixture, 1);
+	}
+	store_stats(fixture->store, &stats);
+	assert_int_equal(stats.n_waiting, 0);
 }
 
 static void
@@ -548,6 +644,9 @@ a_blob_is_put_opened_and_swept_through_the_store(void **state)
 UNIT_TESTS(it(what_is_handed_back_is_committed), it(work_that_fails_is_undone_alone),
 	it(messages_that_wait_together_share_a_commit_and_keep_their_order),
 	it(a_lazy_message_goes_with_the_next_that_is_not),
+	it(what_goes_ahead_leaves_lazy_messages_where_they_are),
+	it(what_goes_ahead_takes_its_place_among_those_that_do_not),
+	it(a_lazy_message_waits_no_longer_for_those_that_go_ahead),
 	it(a_lazy_message_without_company_is_done_all_the_same),
 	it(more_messages_than_one_transaction_takes_are_all_done),
 	it(closing_does_what_is_waiting_and_hands_it_back),
