@@ -48,7 +48,7 @@ map_sip_word(uint64_t v[4], uint64_t word)
 }
 
 /* SipHash-1-3 (Aumasson, Bernstein): one round per word, three at the end. */
-static uint64_t
+uint64_t
 map_hash(struct str key)
 {
 	uint64_t v[4] = {

@@ -24,6 +24,9 @@ struct map {
 
 #define MAP_INIT ((struct map){NULL, 0, 0})
 
+/* Keyed with the same random key of the process: not to be kept longer than that lives. */
+uint64_t map_hash(struct str key);
+
 void map_done(struct map *map);
 void *map_find(const struct map *map, struct str key);      /* NULL if there is none */
 void map_put(struct map *map, struct str key, void *value); /* value must not be NULL; replaces */

@@ -9,6 +9,7 @@
 #include "domain/build.h"
 #include "domain/call.h"
 #include "domain/domain_load.h"
+#include "domain/event_known.h"
 #include "domain/function.h"
 #include "domain/pool.h"
 #include "domain/record.h"
@@ -180,6 +181,7 @@ domain_open(struct domain *domain, struct err *err)
 	domain->renewals = renewal_tally_new(NULL);
 	pool_setup(domain);
 	domain->builds = build_queue_new(domain);
+	domain->events_known = event_known_new(domain);
 	rc = schedule_clock_new(domain, &domain->schedules, err);
 	if (rc >= 0)
 		rc = record_log_new(domain, &domain->records, err);
@@ -224,6 +226,7 @@ domain_resume(struct domain *domain)
 	each_version(domain, hold_trees);
 	each_version(domain, resume_version);
 	shelf_sweep(domain);
+	event_known_load(domain->events_known);
 	upkeep_start(domain);
 }
 
@@ -352,6 +355,7 @@ domain_free(struct domain *domain)
 	shelf_free(domain);
 	map_done(&domain->calls);
 	build_queue_free(domain->builds);
+	event_known_free(domain->events_known);
 	record_log_free(domain->records);
 	schedule_clock_free(domain->schedules);
 	renewal_tally_release(domain->renewals);

@@ -2,9 +2,11 @@
 /*
  * event_accept - from an event to its deliveries.
  *
- *	 which are known? ──▶ a delivery per trigger ── all on disk ──▶ noted as known ──▶ done
- *	     (store)              └─ one refused ──▶ done, nothing noted     (store)
+ *	 may one be known? ─no─▶ a delivery per trigger ── all on disk ──▶ noted ──▶ done
+ *	       │ yes               ▲  └─ one refused ──▶ done, nothing noted
+ *	       └─▶ is it? (store) ─┘
  *
+ * What is certainly new (event_known.h) is not looked for in the store.
  * The deliveries come first: a crash before the note leaves an event that its sender, which heard
  * nothing, sends again, and whose deliveries are told by their idempotency keys. The other way
  * round it would be known, and lost.
@@ -15,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "domain/event_known.h"
 #include "domain/function.h"
 #include "domain/trigger_inside.h"
 
@@ -27,6 +30,7 @@ struct accepting {
 	struct org *org;       /* borrowed, held */
 	struct event_list list;
 	bool *is_known; /* owned: of each event */
+	bool *is_asked; /* owned: the same, whether the store must tell */
 	uint64_t now_ms;
 	unsigned n_pending; /* deliveries whose answer is to come, and one while they are put */
 	struct event_accepted accepted;
@@ -41,6 +45,7 @@ accept_free(struct accepting *accepting) ON_LOOP
 {
 	event_list_done(&accepting->list);
 	free(accepting->is_known);
+	free(accepting->is_asked);
 	org_release(accepting->org);
 	free(accepting);
 }
@@ -242,8 +247,7 @@ ask_work(struct store_db *db, struct store_message *message, struct err *err)
 	for (size_t i = 0; rc == 0 && i < accepting->list.n; i++) {
 		const struct event *event = &accepting->list.at[i];
 
-		accepting->is_known[i] = is_repeated(&accepting->list, i);
-		if (!accepting->is_known[i])
+		if (accepting->is_asked[i])
 			rc = row_event_is_known(db, accepting->org->name, event->source, event->id,
 				accepting->now_ms - KNOWN_MS, &accepting->is_known[i], err);
 	}
@@ -265,12 +269,30 @@ ask_done(struct store_message *message)
 		put_all(accepting);
 }
 
-void
-event_accept(struct domain *domain, struct org *org, struct event_list *list, event_accept_fn *done,
-	void *arg)
+/* True when the store must be asked about some. */
+static bool
+look(struct accepting *accepting) ON_LOOP
+{
+	struct event_known *known = accepting->domain->events_known;
+	bool any = false;
+
+	for (size_t i = 0; i < accepting->list.n; i++) {
+		const struct event *event = &accepting->list.at[i];
+
+		accepting->is_known[i] = is_repeated(&accepting->list, i);
+		accepting->is_asked[i] =
+			!accepting->is_known[i] &&
+			event_known_add(known,
+				event_known_hash(accepting->org->name, event->source, event->id));
+		any |= accepting->is_asked[i];
+	}
+	return any;
+}
+
+static struct accepting *
+accepting_new(struct domain *domain, struct org *org, struct event_list *list) ON_LOOP
 {
 	struct accepting *accepting = mem_new(sizeof(*accepting));
-	struct err err = {0};
 
 	org_hold(org);
 	accepting->domain = domain;
@@ -278,16 +300,31 @@ event_accept(struct domain *domain, struct org *org, struct event_list *list, ev
 	accepting->list = *list;
 	*list = (struct event_list){0};
 	accepting->is_known = mem_new((accepting->list.n + 1) * sizeof(bool));
+	accepting->is_asked = mem_new((accepting->list.n + 1) * sizeof(bool));
 	accepting->now_ms = clock_unix_ms();
 	accepting->accepted.n_events = (unsigned)accepting->list.n;
+	return accepting;
+}
+
+void
+event_accept(struct domain *domain, struct org *org, struct event_list *list, event_accept_fn *done,
+	void *arg)
+{
+	struct accepting *accepting = accepting_new(domain, org, list);
+	struct err err = {0};
+
 	accepting->done = done;
 	accepting->arg = arg;
-	accepting->message = (struct store_message){.work = ask_work, .done = ask_done};
 	if (domain->is_stopping || !domain->deliveries) {
 		err_set(&err, ERR_UNAVAILABLE, "mayfly is stopping");
 		accept_end(accepting, ERR_UNAVAILABLE, &err);
 		return;
 	}
+	if (!look(accepting)) {
+		put_all(accepting);
+		return;
+	}
+	accepting->message = (struct store_message){.work = ask_work, .done = ask_done};
 	store_ask(domain->store, &accepting->message);
 }
 

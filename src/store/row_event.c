@@ -70,3 +70,32 @@ row_event_trim(
 	*ret_removed = rc;
 	return 0;
 }
+
+int
+row_event_list(struct store_db *db, const struct row_event *after, unsigned n,
+	bool (*each)(const struct row_event *row, void *arg), void *arg, struct err *err)
+{
+	static const struct row_stmt_field fields[] = {
+		ROW_FIELD(CHARS, struct row_event, org),
+		ROW_FIELD(TEXT, struct row_event, source),
+		ROW_FIELD(TEXT, struct row_event, id),
+		ROW_FIELD(U64, struct row_event, accepted_ms),
+	};
+	static const struct row_stmt_shape shape = ROW_SHAPE("event", fields);
+	static const char sql[] =
+		"SELECT org, source, id, accepted_ms FROM event INDEXED BY event_by_time"
+		" WHERE (accepted_ms, org, source, id) > (?4, ?1, ?2, ?3)"
+		" ORDER BY accepted_ms, org, source, id LIMIT ?5";
+	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
+	struct row_event row;
+	int rc = row_stmt_init(&stmt, db, sql, err);
+
+	if (rc < 0)
+		return rc;
+	row_stmt_bind_row(&stmt, &shape, after);
+	row_stmt_bind_u64(&stmt, 5, n);
+	while ((rc = row_stmt_next(&stmt, &shape, &row, err)) > 0)
+		if (!each(&row, arg))
+			break;
+	return rc < 0 ? rc : 0;
+}

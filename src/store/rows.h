@@ -269,6 +269,14 @@ int row_event_insert(struct store_db *db, const char *org, const char *source, c
 /* Whether it was; nothing is written. */
 int row_event_is_known(struct store_db *db, const char *org, const char *source, const char *id,
 	uint64_t since_ms, bool *ret_is_known, struct err *err) ON_STORE;
+/* Those behind `after`, by accepted_ms, org, source and id, n of them. */
+struct row_event {
+	char org[64];
+	const char *source, *id;
+	uint64_t accepted_ms;
+};
+int row_event_list(struct store_db *db, const struct row_event *after, unsigned n,
+	bool (*each)(const struct row_event *row, void *arg), void *arg, struct err *err) ON_STORE;
 int row_event_trim(struct store_db *db, uint64_t before_ms, unsigned n, unsigned *ret_removed,
 	struct err *err) ON_STORE;
 

@@ -3,6 +3,8 @@
 #include "event_unit.h"
 #include "fake_delivery.h"
 
+#include "base/clock.h"
+#include "domain/event_known.h"
 #include "domain/trigger_inside.h"
 
 static struct event_accepted accepted;
@@ -91,6 +93,12 @@ expect(unsigned n_events, unsigned n_known, unsigned n_deliveries)
 	assert_int_equal(accepted.n_deliveries, n_deliveries);
 }
 
+static bool
+is_loaded(void *arg)
+{
+	return event_known_is_loaded(((struct kit *)arg)->domain.events_known);
+}
+
 static void
 each_trigger_that_fits_gets_a_delivery_with_its_policy_and_key(void **state)
 {
@@ -133,12 +141,86 @@ an_event_is_known_for_a_day_in_its_batch_and_after_a_restart(void **state)
 	kit->domain.deliveries = (struct delivery_host *)kit;
 	accept_events(kit, "x", "123", "");
 	expect(3, 3, 0);
+	assert_int_equal(fake_delivery.n, 0);
+	kit_reopen(kit);
+	kit->domain.deliveries = (struct delivery_host *)kit;
+	kit_until(kit, is_loaded, kit);
+	accept_events(kit, "x", "123", "");
+	expect(3, 3, 0);
+	assert_int_equal(fake_delivery.n, 0);
 	kit_count(kit, "UPDATE event SET accepted_ms = accepted_ms - 86400001 RETURNING 1");
 	accept_events(kit, "x", "4", "");
 	expect(1, 0, 1);
 	assert_int_equal(kit_count(kit, "SELECT count(*) FROM event"), 1);
 	accept_events(kit, "x", "1", "");
 	expect(1, 0, 1);
+}
+
+/* ---- what is certainly new ---- */
+
+static void
+only_what_may_be_known_waits_for_the_store(void **state)
+{
+	OWN(kit) struct kit *kit = open_kit();
+
+	trigger(kit, "a", "{'function':'greet'}");
+	kit_until(kit, is_loaded, kit);
+	accept_async(kit, "x", "1", "");
+	assert_int_equal(fake_delivery.n, 1);
+	kit_await(kit);
+	fake_delivery.refuse_from = 1;
+	accept_events(kit, "x", "2", "");
+	assert_int_equal(kit->code, ERR_RATE);
+	fake_delivery.refuse_from = 0;
+	accept_async(kit, "x", "2", "");
+	assert_int_equal(fake_delivery.n, 1);
+	kit_await(kit);
+	assert_int_equal(fake_delivery.n, 2);
+	expect(1, 0, 1);
+}
+
+/* More than one question brings. Of others a few in a thousand may look known. */
+static void
+all_that_the_store_knows_is_remembered_after_a_restart(void **state)
+{
+	OWN(kit) struct kit *kit = open_kit();
+	OWN(mem)
+	char *sql = mem_printf("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n"
+			       " WHERE i < 4999) INSERT INTO event SELECT 'acme', '/s', i,"
+			       " %llu + i / 7 FROM n RETURNING 1",
+		(unsigned long long)clock_unix_ms() - 1000);
+	unsigned n_new = 0;
+
+	kit_org(kit, "acme");
+	kit_count(kit, sql);
+	kit_reopen(kit);
+	assert_false(is_loaded(kit));
+	assert_true(event_known_add(kit->domain.events_known, 1));
+	kit_until(kit, is_loaded, kit);
+	assert_true(event_known_add(kit->domain.events_known, 1));
+	for (unsigned i = 0; i < 10000; i++) {
+		OWN(mem) char *id = mem_printf("%u", i);
+		bool may_be_known = event_known_add(
+			kit->domain.events_known, event_known_hash("acme", "/s", id));
+
+		if (i < 5000)
+			assert_true(may_be_known);
+		else
+			n_new += !may_be_known;
+	}
+	assert_in_range(n_new, 4950, 5000);
+}
+
+static void
+a_hash_tells_whose_source_and_id_it_is_of(void **state)
+{
+	uint64_t hash = event_known_hash("acme", "/s", "1");
+
+	assert_int_equal(hash, event_known_hash("acme", "/s", "1"));
+	assert_true(hash != event_known_hash("bee", "/s", "1"));
+	assert_true(hash != event_known_hash("acme", "/s1", ""));
+	assert_true(hash != event_known_hash("acme", "1", "/s"));
+	assert_true(hash != event_known_hash("/s", "acme", "1"));
 }
 
 static void
@@ -202,6 +284,7 @@ an_org_that_goes_meanwhile_is_not_found(void **state)
 {
 	OWN(kit) struct kit *kit = open_kit();
 
+	accept_events(kit, "x", "1", "");
 	accept_async(kit, "x", "1", "");
 	org_delete(kit_org(kit, "acme"), kit_org_told, kit);
 	kit_await(kit);
@@ -218,8 +301,11 @@ nothing_is_accepted_while_mayfly_stops(void **state)
 	accept_events(kit, "x", "1", "");
 	assert_int_equal(kit->code, ERR_UNAVAILABLE);
 	kit->domain.is_stopping = false;
+	trigger(kit, "a", "{'function':'greet'}");
+	fake_delivery.is_held = true;
 	accept_async(kit, "x", "1", "");
 	kit->domain.is_stopping = true;
+	fake_delivery_release();
 	kit_await(kit);
 	assert_int_equal(kit->code, ERR_UNAVAILABLE);
 	kit->domain.is_stopping = false;
@@ -330,7 +416,9 @@ who_follows_sees_what_is_remembered_and_then_what_comes(void **state)
 
 UNIT_TESTS(it(each_trigger_that_fits_gets_a_delivery_with_its_policy_and_key),
 	it(an_event_is_known_for_a_day_in_its_batch_and_after_a_restart),
-	it(the_answer_waits_for_every_delivery),
+	it(only_what_may_be_known_waits_for_the_store),
+	it(all_that_the_store_knows_is_remembered_after_a_restart),
+	it(a_hash_tells_whose_source_and_id_it_is_of), it(the_answer_waits_for_every_delivery),
 	it(a_refused_batch_is_not_known_and_goes_on_where_it_stopped),
 	it(two_senders_of_one_event_at_once_cause_one_delivery),
 	it(an_org_that_goes_meanwhile_is_not_found), it(nothing_is_accepted_while_mayfly_stops),

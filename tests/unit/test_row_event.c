@@ -73,6 +73,34 @@ old_events_are_forgotten_a_few_at_a_time(void **state)
 	assert_int_equal(rows_count(rows, "SELECT min(accepted_ms) FROM event"), 4);
 }
 
+static bool
+see_event(const struct row_event *row, void *arg)
+{
+	buf_printf(arg, "%u %s %s %s;", (unsigned)row->accepted_ms, row->org, row->source, row->id);
+	return true;
+}
+
+static void
+events_are_listed_behind_one_of_them(void **state)
+{
+	OWN(rows) struct rows *rows = rows_open();
+	const struct row_event none = {.source = "", .id = "", .accepted_ms = 2},
+			       one = {.org = "acme", .source = "/b", .id = "1", .accepted_ms = 2};
+	OWN(buf) struct buf text = BUF_INIT;
+
+	add_org(rows, "bee");
+	ok(rows, row_event_insert(&rows->db, "acme", "/a", "1", 1, 0, &rows->err));
+	ok(rows, row_event_insert(&rows->db, "bee", "/a", "1", 2, 0, &rows->err));
+	ok(rows, row_event_insert(&rows->db, "acme", "/b", "2", 2, 0, &rows->err));
+	ok(rows, row_event_insert(&rows->db, "acme", "/b", "1", 2, 0, &rows->err));
+	ok(rows, row_event_insert(&rows->db, "acme", "/a", "3", 3, 0, &rows->err));
+	ok(rows, row_event_list(&rows->db, &none, 2, see_event, &text, &rows->err));
+	assert_string_equal(text.at, "2 acme /b 1;2 acme /b 2;");
+	buf_clear(&text);
+	ok(rows, row_event_list(&rows->db, &one, 9, see_event, &text, &rows->err));
+	assert_string_equal(text.at, "2 acme /b 2;2 bee /a 1;3 acme /a 3;");
+}
+
 /* ---- triggers ---- */
 
 static struct row_trigger
@@ -226,7 +254,7 @@ triggers_and_schedules_go_with_their_function(void **state)
 
 UNIT_TESTS(it(an_event_is_accepted_once_within_its_time), it(each_org_has_events_of_its_own),
 	it(whether_an_event_is_known_is_asked_without_a_trace),
-	it(old_events_are_forgotten_a_few_at_a_time),
+	it(old_events_are_forgotten_a_few_at_a_time), it(events_are_listed_behind_one_of_them),
 	it(triggers_are_listed_by_org_and_name_as_they_were_last_written),
 	it(a_trigger_is_refused_twice_and_without_its_function),
 	it(schedules_are_listed_by_org_and_name_as_they_were_last_written),
