@@ -71,6 +71,9 @@ api_new(const struct api_config *config, struct api **ret, struct err *err)
 	api->findings = config->findings;
 	api->n_findings = config->n_findings;
 	api->is_metrics_open = config->is_metrics_open;
+	api->look = config->look;
+	api->write_metrics = config->write_metrics;
+	api->arg = config->arg;
 	api->not_ready = "starting";
 	api->started_ms = clock_unix_ms();
 	api->handler = (struct http_handler){

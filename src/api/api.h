@@ -21,6 +21,11 @@ struct api_config {
 	const struct doctor_finding *findings; /* borrowed: what the machine allows */
 	size_t n_findings;
 	bool is_metrics_open; /* /metrics needs no token */
+	/* What the daemon is connected to, which only it knows: may be NULL. Findings are of the
+	 * group DOCTOR_CONNECTION, and stand in /readyz too; figures are the provider's to see. */
+	size_t (*look)(struct doctor_finding *ret, size_t n, void *arg);
+	void (*write_metrics)(struct buf *out, void *arg);
+	void *arg; /* borrowed */
 };
 
 int api_new(const struct api_config *config, struct api **ret, struct err *err);

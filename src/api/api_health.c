@@ -20,6 +20,23 @@ api_health_add_bus(const struct delivery_host *host, json_t *ready) ON_LOOP
 			ready, "bus", json_pack("{s:s, s:b}", "name", name, "up", is_up));
 }
 
+/* The same holds for what else it is connected to. */
+static void
+api_health_add_connections(const struct api *api, json_t *ready) ON_LOOP
+{
+	struct doctor_finding found[API_CONNECTIONS_MAX];
+	size_t n = api->look ? api->look(found, API_CONNECTIONS_MAX, api->arg) : 0;
+	json_t *connections;
+
+	if (!n)
+		return;
+	connections = json_object();
+	for (size_t i = 0; i < n; i++)
+		json_object_set_new(connections, strchr(found[i].name, '.') + 1,
+			json_boolean(found[i].is_there));
+	json_object_set_new(ready, "connections", connections);
+}
+
 void
 api_health_ready(struct api_request *request)
 {
@@ -30,6 +47,7 @@ api_health_ready(struct api_request *request)
 		json_t *ready = json_pack("{s:s}", "status", "ready");
 
 		api_health_add_bus(request->api->domain->deliveries, ready);
+		api_health_add_connections(request->api, ready);
 		api_answer_json(request, 200, ready);
 		return;
 	}

@@ -544,8 +544,11 @@ api_metrics_on_looked(void *arg)
 	struct api_metrics metrics = {.out = BUF_INIT, .org = request->token.org};
 
 	thread_on_loop();
-	if (!metrics.org[0])
+	if (!metrics.org[0]) {
 		api_metrics_machine(&metrics.out, api);
+		if (api->write_metrics)
+			api->write_metrics(&metrics.out, api->arg);
+	}
 	api_metrics_domain(&metrics, api->domain);
 	api_metrics_queues(&metrics, api->domain);
 	api_metrics_calls(&metrics, api->domain->records);

@@ -17,11 +17,16 @@ struct api_waiter {
 	void (*stop)(struct api_waiter *waiter);
 };
 
+enum { API_CONNECTIONS_MAX = 8 };
+
 struct api {
 	struct domain *domain;                 /* borrowed */
 	const struct doctor_finding *findings; /* borrowed */
 	size_t n_findings;
 	bool is_metrics_open;
+	size_t (*look)(struct doctor_finding *ret, size_t n, void *arg);
+	void (*write_metrics)(struct buf *out, void *arg);
+	void *arg;                        /* borrowed: of these two */
 	const struct http_server *server; /* borrowed */
 	struct http_handler handler;
 	const char *not_ready;      /* NULL when ready */

@@ -46,8 +46,10 @@ take_malformed(struct vcd *vcd, const struct vcd_request *request, struct vcd_re
 static int
 check_request(struct vcd *vcd, const struct vcd_request *request, struct err *err) ON_LOOP
 {
-	if (request->is_response)
+	if (request->is_response) {
+		vcd->stats.n_refused++;
 		return err_set(err, ERR_UNIMPLEMENTED, "answers of vCD are not rewritten");
+	}
 	if (vcd->stats.n_calls < vcd->config.max_calls)
 		return 0;
 	vcd->stats.n_saturated++;
@@ -102,9 +104,11 @@ open_notifications(struct vcd *vcd) ON_LOOP
 	const struct vcd_config *config = &vcd->config;
 	const struct amqp_queue queue = {.name = VCD_LISTEN_QUEUE, .is_durable = true};
 
-	amqp_declare_exchange(config->amqp, config->notifications, "topic", true, true);
 	amqp_declare_queue(config->amqp, &queue);
-	amqp_bind(config->amqp, queue.name, config->notifications, "#");
+	for (const char *const *one = config->notifications; *one; one++) {
+		amqp_declare_exchange(config->amqp, *one, "topic", true, true);
+		amqp_bind(config->amqp, queue.name, *one, "#");
+	}
 	vcd->notifications =
 		amqp_consume(config->amqp, queue.name, VCD_LISTEN_PREFETCH, vcd_listen, vcd);
 }
@@ -123,7 +127,7 @@ vcd_open(const struct vcd_config *config, struct vcd **ret, struct err *err)
 	}
 	if (config->exchange[0])
 		open_requests(vcd);
-	if (config->notifications[0])
+	if (config->notifications && config->notifications[0])
 		open_notifications(vcd);
 	*ret = vcd;
 	return 0;
@@ -147,6 +151,12 @@ vcd_stop(struct vcd *vcd)
 		amqp_cancel(take_ptr(&vcd->requests));
 	if (vcd->notifications)
 		amqp_cancel(take_ptr(&vcd->notifications));
+}
+
+const struct vcd_stats *
+vcd_stats(const struct vcd *vcd)
+{
+	return &vcd->stats;
 }
 
 void

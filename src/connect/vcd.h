@@ -23,17 +23,34 @@
 struct vcd;
 
 struct vcd_config {
-	struct domain *domain;     /* borrowed */
-	struct amqp *amqp;         /* borrowed; closed behind this */
-	const char *exchange;      /* "vcdext": there already, direct; "" without the extension */
-	const char *routing_key;   /* "mayfly": the queue's name too */
-	const char *notifications; /* exchange, "vcd.notifications20"; "" for none */
-	const char *source;        /* of events: the cell's URN */
-	const char *orgs;          /* see vcd_org_map_read() */
+	struct domain *domain;   /* borrowed */
+	struct amqp *amqp;       /* borrowed; closed behind this */
+	const char *exchange;    /* "vcdext": there already, direct; "" without the extension */
+	const char *routing_key; /* "mayfly": the queue's name too */
+	/* Exchanges, "vcd.notifications20" (JSON), "systemExchange" (XML); NULL-terminated. */
+	const char *const *notifications;
+	const char *source; /* of events: the cell's URN */
+	const char *orgs;   /* see vcd_org_map_read() */
 	unsigned max_calls, timeout_ms;
 	/* Writes what the function gets (api/ knows how): `proxy` is what is behind its route. */
 	void (*write_event)(const struct http_request *http, const struct function *function,
 		struct str proxy, const char *call_id, struct buf *out);
+};
+
+/* Since start, but for n_calls. A request is counted when it is read, and once more by what became
+ * of it. */
+struct vcd_stats {
+	uint64_t n_requests;
+	uint64_t n_answered; /* by the function, whatever it said */
+	uint64_t n_failed;   /* the call failed: an error went back */
+	uint64_t n_refused;  /* no function there, or nothing that is done here */
+	uint64_t n_duplicates, n_saturated, n_timeouts, n_malformed;
+	uint64_t n_notifications; /* read; those that come again count again */
+	uint64_t n_accepted;      /* events, known ones too */
+	uint64_t n_dropped;       /* of an org that is nobody's here */
+	uint64_t n_misread;       /* notifications that are none */
+	uint64_t n_again;         /* could not be accepted: they come again */
+	unsigned n_calls;         /* now */
 };
 
 int vcd_open(const struct vcd_config *config, struct vcd **ret, struct err *err) ON_LOOP;
@@ -41,5 +58,8 @@ int vcd_open(const struct vcd_config *config, struct vcd **ret, struct err *err)
 void vcd_stop(struct vcd *vcd) ON_LOOP;
 /* No call of it is under way any more. */
 void vcd_free(struct vcd *vcd);
+const struct vcd_stats *vcd_stats(const struct vcd *vcd) ON_LOOP;
+/* The same in the text format of Prometheus. */
+void vcd_metrics(const struct vcd *vcd, struct buf *out) ON_LOOP;
 
 #endif

@@ -174,11 +174,13 @@ on_end(struct call *one, const struct call_figures *figures, void *arg)
 
 	thread_on_loop();
 	if (call->body.len > ANSWER_BYTES_MAX) {
+		call->vcd->stats.n_failed++;
 		err_set(&err, ERR_ANSWER_TOO_LARGE, "the answer has more than %u bytes",
 			ANSWER_BYTES_MAX);
 		call_fail(call, &err);
 		return;
 	}
+	call->vcd->stats.n_answered++;
 	send_answer(call->vcd, &call->to, &answer);
 	call_over(call);
 }
@@ -187,8 +189,11 @@ static void
 on_failure(struct call *one, const struct err *reason, struct str trace,
 	const struct call_figures *figures, void *arg)
 {
+	struct vcd_call *call = arg;
+
 	thread_on_loop();
-	call_fail(arg, reason);
+	call->vcd->stats.n_failed++;
+	call_fail(call, reason);
 }
 
 static void
@@ -334,8 +339,10 @@ vcd_call_begin(struct vcd *vcd, struct vcd_request *request, struct vcd_return *
 	struct err err = {0};
 	struct function *function = find_function(vcd, request, &route, &rest, &err);
 
-	if (!function)
-		vcd_call_refuse(vcd, request->id, to, &err);
-	else
+	if (function) {
 		call_run(call_new(vcd, request, to), request, function, rest);
+		return;
+	}
+	vcd->stats.n_refused++;
+	vcd_call_refuse(vcd, request->id, to, &err);
 }

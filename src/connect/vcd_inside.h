@@ -13,11 +13,9 @@
 #include "connect/vcd_message.h"
 #include "connect/vcd_seen.h"
 
-struct vcd_stats {
-	uint64_t n_requests, n_duplicates, n_saturated, n_timeouts, n_malformed;
-	uint64_t n_notifications, n_dropped;
-	unsigned n_calls; /* now */
-};
+/* What an event has that came this way, and nobody else's can have. */
+#define VCD_VIA      "mayflyvia"
+#define VCD_VIA_HERE "vcd"
 
 struct vcd {
 	struct vcd_config config;

@@ -40,6 +40,7 @@ notice_again(struct loop_timer *timer)
 	struct vcd_notice *notice = list_owner(timer, struct vcd_notice, timer);
 
 	thread_on_loop();
+	notice->vcd->stats.n_again++;
 	if (notice->vcd->notifications)
 		amqp_reject(notice->consumer, notice->tag, true);
 	notice_over(notice);
@@ -59,6 +60,7 @@ notice_accepted(int code, const struct event_accepted *accepted, const struct er
 			vcd->config.domain->loop, &notice->timer, LISTEN_AGAIN_MS, notice_again);
 		return;
 	}
+	vcd->stats.n_accepted++;
 	if (vcd->notifications)
 		amqp_ack(notice->consumer, notice->tag);
 	notice_over(notice);
@@ -74,10 +76,12 @@ listen_read(struct vcd *vcd, struct str body, struct event *ret) ON_LOOP
 	const char *urn;
 	int rc = vcd_notification_read(body, vcd->config.source, &json, &err);
 
-	if (rc == 0)
+	if (rc == 0) {
+		json_object_set_new(json, VCD_VIA, json_string(VCD_VIA_HERE));
 		rc = event_adopt(json, STR_NONE, ret, &err);
+	}
 	if (rc < 0) {
-		vcd->stats.n_malformed++;
+		vcd->stats.n_misread++;
 		log_warn("vcd.notification_malformed", "reason=%s", log_q(err.text));
 		return NULL;
 	}
@@ -100,7 +104,7 @@ vcd_listen(struct amqp_consumer *consumer, const struct amqp_message *message, v
 	org = listen_read(vcd, message->body, &event);
 	vcd->stats.n_notifications++;
 	if (!org) {
-		vcd->stats.n_dropped++;
+		vcd->stats.n_dropped += event.json != NULL;
 		amqp_ack(consumer, message->tag);
 		return;
 	}

@@ -45,7 +45,9 @@ struct config {
 	unsigned starts, queue_ms;
 	uint64_t queue_bytes, source_bytes, queue_memory_bytes;
 	unsigned queue_length_org;
-	const char *vcd_exchange, *vcd_routing_key, *vcd_notifications, *vcd_source, *vcd_orgs;
+	const char *vcd_exchange, *vcd_routing_key, *vcd_source, *vcd_orgs;
+	const char **vcd_notifications; /* NULL-terminated */
+	const char *vcd_url, *vcd_user, *vcd_password_file, *vcd_ca_file, *vcd_api_version;
 	unsigned vcd_calls, vcd_timeout_ms;
 	uint64_t build_memory_bytes, build_bytes;
 	unsigned build_ms, builds;

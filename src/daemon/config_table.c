@@ -148,10 +148,9 @@ static const struct config_key config_keys[] = {
 		"where one is named (docs/vcloud-director.md)"),
 	TEXT(vcd_routing_key, vcd_routing_key, "mayfly",
 		"routing key of the service, and name of its queue"),
-	TEXT(vcd_notifications, vcd_notifications, "",
-		"exchange of its notifications, as vcd.notifications20 or systemExchange; they "
-		"become "
-		"events where one is named"),
+	LIST(vcd_notifications, vcd_notifications, "",
+		"exchanges of its notifications, vcd.notifications20 (JSON) and systemExchange "
+		"(XML); they become events where one is named"),
 	TEXT(vcd_source, vcd_source, "urn:vcloud:cell", "source of these events"),
 	TEXT(vcd_orgs, vcd_orgs, "",
 		"its organisations and whose they are here: <UUID or name>=<org>, …"),
@@ -159,6 +158,19 @@ static const struct config_key config_keys[] = {
 		"requests under way; further ones are answered 429"),
 	DURATION(vcd_timeout, vcd_timeout_ms, "10s", 100, HOURS,
 		"how long it waits for an answer (extensibility.timeout)"),
+	TEXT(vcd_url, vcd_url, "",
+		"its address, https://vcd.example, for blocking tasks that functions decide; only "
+		"https keeps the password from who listens"),
+	TEXT(vcd_user, vcd_user, "", "who answers them: a system administrator, <user>@System"),
+	TEXT(vcd_password_file, vcd_password_file, "",
+		"file whose first line is the password; read before the daemon gives up its "
+		"rights"),
+	TEXT(vcd_ca_file, vcd_ca_file, "",
+		"PEM file with the authorities that may sign its certificate; the system's "
+		"without it"),
+	TEXT(vcd_api_version, vcd_api_version, "36.0",
+		"version of its API that is spoken; it has a session of its cloudapi from 33.0 "
+		"on"),
 #undef SECTION
 #define SECTION "Builds"
 	NUMBER(builds, builds, "2", 1, 64, "builds of dependencies at one time"),

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/own.h"
 #include "base/path.h"
+#include "daemon/connections.h"
 #include "daemon/doctor_report.h"
 #include "daemon/listeners.h"
 #include "daemon/lock.h"
@@ -48,10 +49,11 @@ struct daemon {
 	struct domain domain;
 	struct queues queues;
 	bool is_domain_open, is_new; /* is_new: this data folder had no token yet */
-	struct vcd *vcd;             /* owned; NULL without */
-	struct api *api;             /* owned */
-	struct http_server *server;  /* owned */
-	struct loop_watch *watch;    /* owned: of the spawner's socket */
+	struct vcd_front front;
+	struct connections connections;
+	struct api *api;            /* owned */
+	struct http_server *server; /* owned */
+	struct loop_watch *watch;   /* owned: of the spawner's socket */
 	uv_signal_t signals[3];
 	struct loop_timer drain;
 	struct loop_message first_turn;
@@ -148,6 +150,8 @@ daemon_begin(struct daemon *daemon, struct err *err)
 	if (rc == 0)
 		rc = rabbitmq_start(&daemon->rabbitmq, config, &daemon->privileges, err);
 	if (rc == 0)
+		rc = vcd_front_start(&daemon->front, config, err);
+	if (rc == 0)
 		rc = privileges_drop(&daemon->privileges, err);
 	return rc;
 }
@@ -189,7 +193,7 @@ daemon_close(struct daemon *daemon) ON_LOOP
 		return;
 	daemon->state = DAEMON_STOPPING;
 	daemon->stop_us = clock_mono_us();
-	vcd_stop(daemon->vcd);
+	vcd_front_stop(&daemon->front);
 	schedule_clock_stop(daemon->domain.schedules);
 	delivery_host_stop(daemon->queues.deliveries);
 	loop_timer_stop(&daemon->drain);
@@ -339,8 +343,11 @@ daemon_open_domain(struct daemon *daemon, struct err *err) ON_LOOP
 		&daemon->queues, daemon->config, &daemon->domain, daemon->rabbitmq.amqp, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening the queues");
-	rc = vcd_front_open(
-		daemon->config, &daemon->domain, daemon->rabbitmq.amqp, &daemon->vcd, err);
+	rc = vcd_front_open_session(
+		&daemon->front, daemon->config, daemon->loop, daemon->queues.fetch, err);
+	if (rc == 0)
+		rc = vcd_front_open(&daemon->front, daemon->config, &daemon->domain,
+			daemon->rabbitmq.amqp, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening vCloud Director's front door");
 	return token_bootstrap(&daemon->domain, &daemon->is_new, err);
@@ -354,9 +361,16 @@ daemon_open_http(struct daemon *daemon, struct err *err) ON_LOOP
 		.findings = daemon->report.findings,
 		.n_findings = daemon->report.n,
 		.is_metrics_open = strcmp(daemon->config->metrics, "open") == 0,
+		.look = connections_look,
+		.write_metrics = connections_write_metrics,
+		.arg = &daemon->connections,
 	};
 	struct http_limits limits;
-	int rc = api_new(&config, &daemon->api, err);
+	int rc;
+
+	daemon->connections =
+		(struct connections){.amqp = daemon->rabbitmq.amqp, .front = &daemon->front};
+	rc = api_new(&config, &daemon->api, err);
 
 	if (rc < 0)
 		return rc;
@@ -456,6 +470,7 @@ daemon_done(struct daemon *daemon)
 {
 	thread_on_loop();
 	http_server_free(daemon->server);
+	vcd_front_close(&daemon->front);
 	queues_close(&daemon->queues);
 	rabbitmq_close(&daemon->rabbitmq);
 	if (daemon->store) {
@@ -464,7 +479,7 @@ daemon_done(struct daemon *daemon)
 		loop_run(daemon->loop);
 	}
 	queues_free(&daemon->queues);
-	vcd_free(daemon->vcd);
+	vcd_front_free(&daemon->front);
 	api_free(daemon->api);
 	if (daemon->watch)
 		loop_watch_free(daemon->watch);

@@ -11,6 +11,7 @@ static const char *const doctor_groups[] = {
 	[DOCTOR_PROTECTION] = "protection",
 	[DOCTOR_LIMIT] = "limit",
 	[DOCTOR_MECHANISM] = "mechanism",
+	[DOCTOR_CONNECTION] = "connection",
 };
 
 /* Limits that need no kernel's help: the daemon counts for itself. */

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "daemon/connections.h"
 #include "daemon/daemon.h"
 #include "daemon/doctor_report.h"
 #include "runtime/language.h"
@@ -19,6 +20,7 @@ main_doctor(const struct config *config)
 		doctor_report_add_mechanisms(&report);
 	else
 		fprintf(stderr, "mayfly-daemon: looking for runtimes: %s\n", err.text);
+	connections_try(config, &report);
 	if (config->is_json)
 		doctor_report_print_json(&report, stdout);
 	else

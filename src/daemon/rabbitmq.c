@@ -4,27 +4,11 @@
 #include "amqp/amqp_url.h"
 #include "base/own.h"
 #include "base/path.h"
+#include "daemon/secret_file.h"
 
-enum { RABBITMQ_PASSWORD_MAX = 1000, RABBITMQ_HEARTBEAT_S = 30, RABBITMQ_PATIENCE_MS = 10000 };
+enum { RABBITMQ_HEARTBEAT_S = 30, RABBITMQ_PATIENCE_MS = 10000 };
 
 /* ---- as root ---- */
-
-/* The file's first line. */
-static int
-rabbitmq_read_password(const char *path, char **ret, struct err *err)
-{
-	OWN(buf) struct buf text = BUF_INIT;
-	struct str rest;
-	int rc = path[0] ? path_read(path, RABBITMQ_PASSWORD_MAX, &text, err) : 0;
-
-	if (rc < 0)
-		return err_wrap(err, rc, "amqp_password_file");
-	rest = buf_str(&text);
-	*ret = str_dup(str_cut(&rest, '\n'));
-	if (text.len)
-		explicit_bzero(text.at, text.len);
-	return 0;
-}
 
 int
 rabbitmq_start(struct rabbitmq *rabbitmq, const struct config *config,
@@ -43,7 +27,8 @@ rabbitmq_start(struct rabbitmq *rabbitmq, const struct config *config,
 			       : 0;
 	rc = amqp_url_read(config->amqp_url, &url, err);
 	if (rc == 0)
-		rc = rabbitmq_read_password(config->amqp_password_file, &rabbitmq->password, err);
+		rc = secret_file_read(
+			config->amqp_password_file, "amqp_password_file", &rabbitmq->password, err);
 	return rc < 0 ? rc : amqp_process_start(program, id, id, &rabbitmq->process, err);
 }
 
@@ -101,8 +86,7 @@ rabbitmq_open(
 	amqp.process = rabbitmq->process;
 	rabbitmq->process = (struct amqp_process){.fd = -1, .pid = -1};
 	rc = amqp_open(&amqp, &rabbitmq->amqp, err);
-	explicit_bzero(rabbitmq->password, strlen(rabbitmq->password));
-	free(take_ptr(&rabbitmq->password));
+	secret_file_free(take_ptr(&rabbitmq->password));
 	if (rc == 0)
 		amqp_on_refused(rabbitmq->amqp, rabbitmq_on_refused, NULL);
 	return rc;
@@ -111,7 +95,7 @@ rabbitmq_open(
 void
 rabbitmq_close(struct rabbitmq *rabbitmq)
 {
-	free(take_ptr(&rabbitmq->password));
+	secret_file_free(take_ptr(&rabbitmq->password));
 	if (rabbitmq->amqp)
 		amqp_close(take_ptr(&rabbitmq->amqp), NULL, NULL);
 	else if (rabbitmq->process.pid > 0)

@@ -2,6 +2,9 @@
 #include "daemon/vcd_front.h"
 
 #include "api/api_event.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "daemon/secret_file.h"
 #include "domain/org.h"
 
 static void
@@ -23,9 +26,65 @@ write_event(const struct http_request *http, const struct function *function, st
 	api_event_write(&event, out);
 }
 
+/* ---- as root ---- */
+
 int
-vcd_front_open(const struct config *config, struct domain *domain, struct amqp *amqp,
-	struct vcd **ret, struct err *err)
+vcd_front_start(struct vcd_front *front, const struct config *config, struct err *err)
+{
+	int rc;
+
+	if (!config->vcd_url[0])
+		return 0;
+	rc = vcd_session_check(config->vcd_url, config->vcd_user, config->vcd_api_version, err);
+	if (rc < 0)
+		return rc;
+	if (!config->vcd_password_file[0])
+		return err_field(
+			err, ERR_INVALID, "vcd_password_file", "vcd_url needs vcd_password_file");
+	return secret_file_read(
+		config->vcd_password_file, "vcd_password_file", &front->password, err);
+}
+
+/* ---- afterwards ---- */
+
+int
+vcd_front_open_session(struct vcd_front *front, const struct config *config, struct loop *loop,
+	struct fetch_host *fetch, struct err *err)
+{
+	const struct vcd_session_config session = {
+		.loop = loop,
+		.fetch = fetch,
+		.url = config->vcd_url,
+		.user = config->vcd_user,
+		.password = front->password,
+		.ca_file = config->vcd_ca_file,
+		.api_version = config->vcd_api_version,
+	};
+	int rc = vcd_org_map_read(str_of(config->vcd_orgs), &front->orgs, err);
+
+	if (rc < 0)
+		return err_wrap(err, rc, "vcd_orgs");
+	front->tasks.orgs = &front->orgs;
+	if (!config->vcd_url[0])
+		return 0;
+	if (str_starts(str_of(config->vcd_url), STR("http:")))
+		log_warn("vcd.in_clear", "url=%s", log_q(config->vcd_url));
+	front->session = front->tasks.session = vcd_session_new(&session);
+	vcd_session_begin(front->session);
+	secret_file_free(take_ptr(&front->password));
+	return 0;
+}
+
+static bool
+has_front(const struct config *config)
+{
+	return config->vcd_exchange[0] ||
+	       (config->vcd_notifications && config->vcd_notifications[0]);
+}
+
+int
+vcd_front_open(struct vcd_front *front, const struct config *config, struct domain *domain,
+	struct amqp *amqp, struct err *err)
 {
 	const struct vcd_config vcd = {
 		.domain = domain,
@@ -40,11 +99,31 @@ vcd_front_open(const struct config *config, struct domain *domain, struct amqp *
 		.write_event = write_event,
 	};
 
-	*ret = NULL;
-	if (!vcd.exchange[0] && !vcd.notifications[0])
+	if (!has_front(config))
 		return 0;
 	if (!amqp)
 		return err_field(err, ERR_INVALID, "amqp_url",
 			"vcd_exchange and vcd_notifications need amqp_url");
-	return vcd_open(&vcd, ret, err);
+	return vcd_open(&vcd, &front->vcd, err);
+}
+
+void
+vcd_front_stop(struct vcd_front *front)
+{
+	vcd_stop(front->vcd);
+}
+
+void
+vcd_front_close(struct vcd_front *front)
+{
+	vcd_session_stop(front->session);
+}
+
+void
+vcd_front_free(struct vcd_front *front)
+{
+	secret_file_free(take_ptr(&front->password));
+	vcd_session_free(take_ptr(&front->session));
+	vcd_free(take_ptr(&front->vcd));
+	vcd_org_map_done(&front->orgs);
 }

@@ -31,6 +31,14 @@ struct delivery_event {
 	const json_t *data;
 };
 
+/* What a destination of kind task is told of a delivery; all borrowed. */
+struct delivery_task {
+	const char *org, *function, *id, *origin;
+	struct str event, answer; /* the delivery's body, and what the function answered */
+	const char *action;       /* "resume", "abort", "fail"; "" for what the answer says */
+	const char *reason;       /* why it is dead; "" when it is done */
+};
+
 struct delivery_host; /* one per daemon: domain->deliveries */
 
 struct delivery_config {
@@ -42,6 +50,10 @@ struct delivery_config {
 	 */
 	void (*emit)(struct domain *domain, const char *org, const struct delivery_event *event,
 		void (*done)(int code, const struct err *err, void *arg), void *arg);
+	/* The post that answers the task which a delivery is about: its URL is for `send`, its body
+	 * a document. FORBIDDEN, INVALID: there is nothing to answer. NULL: there are no tasks. */
+	int (*task)(const struct delivery_task *task, struct buf *ret_url, struct buf *ret_body,
+		struct err *err);
 	/* The policy that a trigger or schedule (by origin) has for its deliveries, borrowed; NULL
 	 * for the function's. */
 	const struct delivery_policy *(*policy_of)(

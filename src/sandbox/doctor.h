@@ -14,7 +14,8 @@
 
 #include "base/err.h"
 
-enum doctor_group { DOCTOR_PROTECTION, DOCTOR_LIMIT, DOCTOR_MECHANISM };
+/* Connections are not this room's to try. */
+enum doctor_group { DOCTOR_PROTECTION, DOCTOR_LIMIT, DOCTOR_MECHANISM, DOCTOR_CONNECTION };
 
 struct doctor_finding {
 	const char *name; /* static: "namespace.user", "limit.memory", "landlock" */
