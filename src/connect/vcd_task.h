@@ -9,7 +9,7 @@
  * delivery that a trigger made of an event which came over vCloud Director's notifications and is
  * of a blocking task; and it is sent only while the task's org belongs to the org that decides. A
  * task that is over already (somebody else was faster, it timed out, the post was sent before a
- * crash) is no failure. Reading is pure, the rest ON_LOOP.
+ * crash) is no failure. Fuzzed by fuzz_vcd_task. Reading is pure, the rest ON_LOOP.
  */
 #ifndef MAYFLY_CONNECT_VCD_TASK_H
 #define MAYFLY_CONNECT_VCD_TASK_H
