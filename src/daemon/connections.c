@@ -13,8 +13,9 @@
 static struct doctor_finding
 find_broker(const struct amqp *amqp)
 {
-	struct doctor_finding finding = {
-		.name = "connection.broker", .group = DOCTOR_CONNECTION, .is_there = amqp_is_up(amqp)};
+	struct doctor_finding finding = {.name = "connection.broker",
+		.group = DOCTOR_CONNECTION,
+		.is_there = amqp_is_up(amqp)};
 	const char *trouble = amqp_trouble(amqp);
 
 	snprintf(finding.why, sizeof(finding.why), "%.159s",
