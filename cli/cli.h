@@ -76,6 +76,21 @@ int cli_error(int status, struct str body, struct err *err);
 /* printf for paths: each %s is percent-encoded. The caller frees. */
 char *cli_path(const char *format, ...);
 
+/* ---- cli_follow.c: server-sent events ---- */
+
+struct cli_follow {
+	const char *path;
+	/* The stream has begun, for the first time or again. An error code ends it like one of the
+	 * stream's. NULL: nothing is to be done. */
+	int (*on_begin)(bool is_again, void *arg, struct err *err);
+	void (*on_event)(struct str name, struct str data, void *arg); /* data is one line */
+	void *arg;                                                     /* borrowed */
+};
+/* Until stdout is closed or the daemon refuses it. A connection that is lost is made again, with
+ * back-off and a word on stderr, and goes on behind the last event that had an id. The first
+ * connection is tried once. */
+int cli_follow(struct cli *cli, const struct cli_follow *follow, struct err *err);
+
 /* ---- cli_print.c ---- */
 void cli_print_json(const json_t *value);
 

@@ -8,7 +8,8 @@ const char cmd_event_help[] =
 	"       mayfly event tail [-n N]\n"
 	"       mayfly event ls [-n N]\n\n"
 	"Sends an event to the organisation's triggers; shows the events it accepted last, and\n"
-	"with tail goes on as they come, until interrupted.\n\n"
+	"with tail goes on as they come, until interrupted; a connection that is lost is made\n"
+	"again.\n\n"
 	"  -t, --type TYPE      of the event: com.acme.vm.created\n"
 	"  -s, --source URI     where it comes from (default /cli)\n"
 	"  -u, --subject TEXT   what it is about\n"
@@ -22,12 +23,6 @@ const char cmd_event_help[] =
 	"  -n N                 events of the past (default 20, most 100)\n\n"
 	"  mayfly event send --type com.acme.vm.created --subject vm-1 --data '{\"size\": 3}'\n"
 	"With --json tail prints each event as a line of JSON.\n";
-
-struct tail {
-	const struct cli *cli; /* borrowed */
-	struct buf line;       /* owned: what is gathered of a line of the stream */
-	struct buf name;       /* owned: of the server-sent event at hand */
-};
 
 /* ---- send ---- */
 
@@ -115,52 +110,24 @@ event_list(struct cli *cli, const char *n, struct err *err)
 }
 
 static void
-take_line(struct tail *tail, struct str line)
+on_event(struct str name, struct str data, void *arg)
 {
-	if (str_starts(line, STR("event:"))) {
-		buf_clear(&tail->name);
-		buf_add_str(&tail->name, str_trim(str_n(line.at + 6, line.len - 6)));
-	} else if (str_starts(line, STR("data:"))) {
-		OWN(json) json_t *document = json_loadb(line.at + 5, line.len - 5, 0, NULL);
+	OWN(json) json_t *document = json_loadb(data.at, data.len, 0, NULL);
 
-		if (document && str_eq(buf_str(&tail->name), STR("event")))
-			print_event(tail->cli, document);
-		else if (document)
-			fprintf(stderr, "%d events were dropped: too slow\n",
-				(int)json_integer_value(json_object_get(document, "n")));
-	}
-}
-
-static bool
-on_bytes(struct str bytes, void *arg)
-{
-	struct tail *tail = arg;
-	struct str rest;
-
-	buf_add_str(&tail->line, bytes);
-	rest = buf_str(&tail->line);
-	while (rest.len && memchr(rest.at, '\n', rest.len))
-		take_line(tail, str_cut(&rest, '\n'));
-	buf_eat(&tail->line, tail->line.len - rest.len);
-	return !ferror(stdout);
+	if (document && str_eq(name, STR("event")))
+		print_event(arg, document);
+	else if (document && str_eq(name, STR("dropped")))
+		fprintf(stderr, "%d events were dropped: too slow\n",
+			(int)json_integer_value(json_object_get(document, "n")));
 }
 
 static int
 event_tail(struct cli *cli, const char *n, struct err *err)
 {
 	OWN(mem) char *path = cli_path("/v1/orgs/%s/events?follow=true&n=%s", cli->org, n);
-	struct tail tail = {.cli = cli, .line = BUF_INIT, .name = BUF_INIT};
-	OWN(buf) struct buf error_body = BUF_INIT;
-	struct http_client *client = NULL;
-	int status = 0, rc = cli_client(cli, &client, err);
+	const struct cli_follow follow = {.path = path, .on_event = on_event, .arg = cli};
 
-	if (rc == 0)
-		rc = http_client_stream(client, path, &status, on_bytes, &tail, &error_body, err);
-	if (rc == 0 && status >= 400)
-		rc = cli_error(status, buf_str(&error_body), err);
-	buf_done(&tail.line);
-	buf_done(&tail.name);
-	return rc;
+	return cli_follow(cli, &follow, err);
 }
 
 int

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* logs: what functions printed, past and live (server-sent events). */
+#include "base/clock.h"
+#include "base/id.h"
 #include "commands.h"
 
 const char cmd_logs_help[] =
@@ -7,19 +9,24 @@ const char cmd_logs_help[] =
 	"       mayfly logs --call ID\n\n"
 	"Prints what a function wrote to stdout and stderr, oldest first, each line with its "
 	"call.\n\n"
-	"  -f, --follow    go on with new lines as they come, until interrupted\n"
+	"  -f, --follow    go on with new lines as they come, until interrupted; a connection "
+	"that\n"
+	"                  is lost is made again\n"
 	"  -n N            the last N calls (default 20)\n"
 	"      --call ID   of one call only\n"
 	"With --json each line is a JSON document.\n";
 
+#define CALLS_KNOWN 4000 /* of whose lines it is known how many were printed */
+#define CALLS_AGAIN 1000 /* of which is asked what they printed while nothing was heard */
+
 struct logs {
-	struct cli *cli;  /* borrowed */
-	const char *past; /* borrowed: path of the lines of finished calls */
-	struct buf line;  /* owned: what is gathered of a line of the stream */
-	struct buf event; /* owned: name of the event at hand */
-	json_t *printed;  /* owned: ids of the calls whose lines were printed, once they were */
-	int code;         /* why the stream was left */
-	struct err *err;  /* borrowed */
+	struct cli *cli;      /* borrowed */
+	const char *function; /* borrowed */
+	const char *past;     /* borrowed: path of the lines of finished calls */
+	json_t *printed;  /* owned: id of a call → how many lines were printed, as they came */
+	json_t *finished; /* owned: ids of the calls all of whose lines were printed */
+	uint64_t began_us;
+	char first[ID_ULID_SIZE]; /* the oldest call of the past that was asked for; "" */
 };
 
 static void
@@ -35,9 +42,8 @@ print_line(const struct cli *cli, const json_t *line)
 	fflush(stdout);
 }
 
-/* Notes the calls in `printed`, where it is given. */
 static int
-print_past(struct cli *cli, const char *path, json_t *printed, struct err *err)
+print_past(struct cli *cli, const char *path, struct err *err)
 {
 	OWN(json) json_t *answer = NULL;
 	int rc = cli_ask(cli, "GET", path, NULL, &answer, err);
@@ -46,79 +52,127 @@ print_past(struct cli *cli, const char *path, json_t *printed, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	json_array_foreach (json_object_get(answer, "lines"), i, line) {
+	json_array_foreach (json_object_get(answer, "lines"), i, line)
 		print_line(cli, line);
-		if (printed)
-			json_object_set_new(printed, cli_text(line, "call_id"), json_true());
-	}
 	return 0;
 }
 
-/* The stream says something as soon as it follows, so nothing can be missed between the past,
- * asked for only then, and what comes live; calls that are in both are printed once. */
+/* ---- following ---- */
+
+/* The oldest half goes: objects keep the order in which their members came. */
 static void
-start_with_past(struct logs *logs)
+forget_old(json_t *calls)
 {
-	struct cli beside = *logs->cli; /* the stream holds the other connection */
+	size_t n = json_object_size(calls) / 2;
+	const char *id;
+	json_t *value;
+	void *next;
 
-	beside.client = NULL;
-	logs->printed = json_object();
-	logs->code = print_past(&beside, logs->past, logs->printed, logs->err);
-	http_client_free(beside.client);
-}
-
-static void
-take_stream_line(struct logs *logs, struct str line)
-{
-	if (str_starts(line, STR("event:"))) {
-		buf_clear(&logs->event);
-		buf_add_str(&logs->event, str_trim(str_n(line.at + 6, line.len - 6)));
-	} else if (str_starts(line, STR("data:")) && str_eq(buf_str(&logs->event), STR("line"))) {
-		OWN(json) json_t *document = json_loadb(line.at + 5, line.len - 5, 0, NULL);
-
-		if (document && !json_object_get(logs->printed, cli_text(document, "call_id")))
-			print_line(logs->cli, document);
+	if (json_object_size(calls) < CALLS_KNOWN)
+		return;
+	json_object_foreach_safe(calls, next, id, value)
+	{
+		if (!n--)
+			break;
+		json_object_del(calls, id);
 	}
 }
 
-static bool
-on_bytes(struct str bytes, void *arg)
+static json_int_t
+n_printed(const struct logs *logs, const char *id)
+{
+	return json_integer_value(json_object_get(logs->printed, id));
+}
+
+static void
+note_printed(struct logs *logs, const char *id)
+{
+	forget_old(logs->printed);
+	json_object_set_new(logs->printed, id, json_integer(n_printed(logs, id) + 1));
+}
+
+/* What a call printed live before the connection was lost is not printed again. */
+static void
+print_finished(struct logs *logs, const json_t *lines)
+{
+	OWN(json) json_t *seen = json_object();
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach (lines, i, line) {
+		const char *id = cli_text(line, "call_id");
+		json_int_t n = json_integer_value(json_object_get(seen, id));
+
+		json_object_set_new(seen, id, json_integer(n + 1));
+		forget_old(logs->finished);
+		json_object_set_new(logs->finished, id, json_true());
+		if (!logs->first[0])
+			snprintf(logs->first, sizeof(logs->first), "%s", id);
+		if (n < n_printed(logs, id) || strcmp(id, logs->first) < 0)
+			continue;
+		print_line(logs->cli, line);
+		note_printed(logs, id);
+	}
+}
+
+/* Nothing can be missed between the past, asked for only now, and what comes live; calls that are
+ * in both are printed once. */
+static int
+on_begin(bool is_again, void *arg, struct err *err)
 {
 	struct logs *logs = arg;
+	struct cli beside = *logs->cli; /* the stream holds the other connection */
+	OWN(mem)
+	char *since =
+		mem_printf("%us", (unsigned)((clock_mono_us() - logs->began_us) / 1000000 + 1));
+	OWN(mem)
+	char *missed = cli_path(
+		"/v1/orgs/%s/functions/%s/logs?since=%s", logs->cli->org, logs->function, since);
+	OWN(mem) char *missed_n = mem_printf("%s&n=%d", missed, CALLS_AGAIN);
+	OWN(json) json_t *answer = NULL;
+	int rc;
 
-	if (!logs->printed)
-		start_with_past(logs);
-	buf_add_str(&logs->line, bytes);
-	struct str rest = buf_str(&logs->line);
+	beside.client = NULL;
+	rc = cli_ask(&beside, "GET", is_again ? missed_n : logs->past, NULL, &answer, err);
+	if (rc == 0)
+		print_finished(logs, json_object_get(answer, "lines"));
+	http_client_free(beside.client);
+	return rc;
+}
 
-	for (const char *end; (end = memchr(rest.at, '\n', rest.len));) {
-		struct str line = str_cut(&rest, '\n');
+static void
+on_event(struct str name, struct str data, void *arg)
+{
+	struct logs *logs = arg;
+	OWN(json) json_t *line = NULL;
 
-		take_stream_line(logs, line);
-	}
-	buf_eat(&logs->line, logs->line.len - rest.len);
-	return logs->code == 0 && !ferror(stdout);
+	if (!str_eq(name, STR("line")))
+		return;
+	line = json_loadb(data.at, data.len, 0, NULL);
+	if (!line || json_object_get(logs->finished, cli_text(line, "call_id")))
+		return;
+	print_line(logs->cli, line);
+	note_printed(logs, cli_text(line, "call_id"));
 }
 
 static int
-follow(struct cli *cli, const char *function, const char *past, struct err *err)
+logs_follow(struct cli *cli, const char *function, const char *past, struct err *err)
 {
-	struct logs logs = {
-		.cli = cli, .past = past, .line = BUF_INIT, .event = BUF_INIT, .err = err};
-	OWN(buf) struct buf error_body = BUF_INIT;
+	struct logs logs = {.cli = cli,
+		.function = function,
+		.past = past,
+		.printed = json_object(),
+		.finished = json_object(),
+		.began_us = clock_mono_us()};
 	OWN(mem)
 	char *path = cli_path("/v1/orgs/%s/functions/%s/logs?follow=true", cli->org, function);
-	struct http_client *client = NULL;
-	int status = 0, rc = cli_client(cli, &client, err);
+	const struct cli_follow follow = {
+		.path = path, .on_begin = on_begin, .on_event = on_event, .arg = &logs};
+	int rc = cli_follow(cli, &follow, err);
 
-	if (rc == 0)
-		rc = http_client_stream(client, path, &status, on_bytes, &logs, &error_body, err);
-	if (rc == 0 && status >= 400)
-		rc = cli_error(status, buf_str(&error_body), err);
-	buf_done(&logs.line);
-	buf_done(&logs.event);
 	json_decref(logs.printed);
-	return logs.code < 0 ? logs.code : rc;
+	json_decref(logs.finished);
+	return rc;
 }
 
 int
@@ -150,6 +204,6 @@ cmd_logs(struct cli *cli, int argc, char **argv, struct err *err)
 		call ? cli_path("/v1/orgs/%s/calls/%s/logs", cli->org, call)
 		     : cli_path("/v1/orgs/%s/functions/%s/logs?n=%s", cli->org, argv[optind], n);
 
-	return is_following && !call ? follow(cli, argv[optind], path, err)
-				     : print_past(cli, path, NULL, err);
+	return is_following && !call ? logs_follow(cli, argv[optind], path, err)
+				     : print_past(cli, path, err);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * api_event_follow - what an org accepts, live (api_sse.h).
- * Each has an id, so that a client that lost the connection goes on with Last-Event-ID.
+ * Each has an id, so that a client that lost the connection goes on with Last-Event-ID; the stream
+ * begins with one, for a client that loses it before the first event.
  */
 #include "api/api_nouns.h"
 #include "api/api_sse.h"
@@ -15,6 +16,7 @@ struct api_event_stream {
 static void
 api_event_follow_on_end(struct api_sse *sse)
 {
+	thread_on_loop();
 	event_unfollow(&list_owner(sse, struct api_event_stream, sse)->follow);
 }
 
@@ -47,7 +49,7 @@ void
 api_event_follow(struct api_request *request, struct org *org, unsigned n)
 {
 	struct api_event_stream *stream = mem_new(sizeof(*stream));
-	char after[ID_ULID_SIZE];
+	char after[ID_ULID_SIZE], now[ID_ULID_SIZE];
 
 	n = api_event_follow_resume(request, n, after);
 	list_init(&stream->follow.link);
@@ -55,5 +57,9 @@ api_event_follow(struct api_request *request, struct org *org, unsigned n)
 	stream->sse.on_end = api_event_follow_on_end;
 	stream->sse.owner = stream;
 	api_sse_begin(&stream->sse, request);
+	if (!after[0]) {
+		id_ulid(now);
+		api_sse_position(&stream->sse, now);
+	}
 	event_follow(org, &stream->follow, n, after);
 }

@@ -58,6 +58,7 @@ struct api_log_stream {
 static void
 api_log_on_end(struct api_sse *sse)
 {
+	thread_on_loop();
 	record_unfollow(&list_owner(sse, struct api_log_stream, sse)->follow);
 }
 

@@ -48,6 +48,15 @@ api_sse_has_room(struct api_sse *sse)
 	return !sse->is_full;
 }
 
+void
+api_sse_position(struct api_sse *sse, const char *id)
+{
+	OWN(buf) struct buf text = BUF_INIT;
+
+	buf_printf(&text, "id: %s\n\n", id);
+	http_answer_write(sse->exchange, buf_str(&text));
+}
+
 /* Line breaks of a JSON text stand between its tokens only; here they would end the line. */
 void
 api_sse_write(struct api_sse *sse, const char *id, const char *event, struct str json)

@@ -27,6 +27,8 @@ void api_sse_begin(struct api_sse *sse, struct api_request *request) ON_LOOP;
 
 /* False: the client is behind, and misses what would be written now. */
 bool api_sse_has_room(struct api_sse *sse) ON_LOOP;
+/* Where a client that has seen nothing yet would go on. */
+void api_sse_position(struct api_sse *sse, const char *id) ON_LOOP;
 /* id may be NULL. */
 void api_sse_write(struct api_sse *sse, const char *id, const char *event, struct str json) ON_LOOP;
 

@@ -9,6 +9,7 @@
 #include "base/own.h"
 
 #define HTTP_CLIENT_CONNECT_MS  5000L
+#define HTTP_CLIENT_SILENT_S    45L
 #define HTTP_CLIENT_HEADERS_MAX ((size_t)256 * 1024)
 #define HTTP_CLIENT_ERROR_MAX   ((size_t)64 * 1024)
 
@@ -332,13 +333,13 @@ http_client_upload(struct http_client *client, const char *method, const char *p
 }
 
 int
-http_client_stream(struct http_client *client, const char *path, int *ret_status,
-	bool (*on_bytes)(struct str bytes, void *arg), void *arg, struct buf *error_body,
-	struct err *err)
+http_client_stream(struct http_client *client, const char *path, const char *const *headers,
+	int *ret_status, bool (*on_bytes)(struct str bytes, void *arg), void *arg,
+	struct buf *error_body, struct err *err)
 {
 	struct http_client_answer answer = {0, BUF_INIT, BUF_INIT};
 	OWN(mem) char *url = mem_printf("%s%s", client->base_url, path);
-	struct curl_slist *list = http_client_headers(client, NULL);
+	struct curl_slist *list = http_client_headers(client, headers);
 	struct http_client_run run = {
 		.answer = &answer,
 		.on_bytes = on_bytes,
@@ -349,6 +350,8 @@ http_client_stream(struct http_client *client, const char *path, int *ret_status
 
 	http_client_prepare(client, "GET", url, list, 0);
 	curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, http_client_on_stream);
+	curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_TIME, HTTP_CLIENT_SILENT_S);
 	rc = http_client_perform(client, &run, ret_status, err);
 	curl_slist_free_all(list);
 	http_client_answer_done(&answer);

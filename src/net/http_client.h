@@ -42,9 +42,10 @@ int http_client_upload(struct http_client *client, const char *method, const cha
 	void (*on_progress)(size_t sent, size_t total, void *arg), void *arg,
 	struct http_client_answer *ret, struct err *err);
 
-/* Streams the answer's body to on_bytes until it ends or on_bytes gives false. */
-int http_client_stream(struct http_client *client, const char *path, int *ret_status,
-	bool (*on_bytes)(struct str bytes, void *arg), void *arg, struct buf *error_body,
-	struct err *err);
+/* Streams the answer's body to on_bytes until it ends or on_bytes gives false. One that says
+ * nothing for 45 s is lost: who streams events sends a beat. */
+int http_client_stream(struct http_client *client, const char *path, const char *const *headers,
+	int *ret_status, bool (*on_bytes)(struct str bytes, void *arg), void *arg,
+	struct buf *error_body, struct err *err);
 
 #endif

@@ -203,17 +203,19 @@ a_stream_is_given_as_it_comes_until_the_caller_has_enough(void **state)
 	scene_start(&scene);
 	client = make_client(&scene, NULL);
 	assert_int_equal(
-		http_client_stream(client, "/stream", &status, gather, &seen, &refusal, &err), 0);
+		http_client_stream(client, "/stream", NULL, &status, gather, &seen, &refusal, &err),
+		0);
 	assert_int_equal(status, 200);
 	assert_str(buf_str(&seen), "one two");
 	buf_clear(&seen);
-	assert_int_equal(
-		http_client_stream(client, "/slow", &status, have_enough, &seen, &refusal, &err),
+	assert_int_equal(http_client_stream(client, "/slow", NULL, &status, have_enough, &seen,
+				 &refusal, &err),
 		0);
 	assert_str(buf_str(&seen), "first");
 	assert_int_equal(refusal.len, 0);
-	assert_int_equal(
-		http_client_stream(client, "/missing", &status, gather, &seen, &refusal, &err), 0);
+	assert_int_equal(http_client_stream(
+				 client, "/missing", NULL, &status, gather, &seen, &refusal, &err),
+		0);
 	assert_int_equal(status, 404);
 	assert_memory_equal(refusal.at, "GET /missing", 12);
 	assert_str(buf_str(&seen), "first");
