@@ -342,17 +342,34 @@ api_dead_redrive_all(struct api_request *request)
 /* ---- queues ---- */
 
 static json_t *
-api_queue_json(const struct function *function) ON_LOOP
+api_queue_json(const char *name, const struct delivery_stats *stats)
 {
+	return json_pack("{s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I}", "function", name,
+		"queued", (json_int_t)stats->n_queued, "running", (json_int_t)stats->n_running,
+		"dead", (json_int_t)stats->n_dead, "oldest_at", api_json_time(stats->oldest_ms),
+		"accepted", (json_int_t)stats->n_accepted, "done", (json_int_t)stats->n_done,
+		"retries", (json_int_t)stats->n_retries, "refused", (json_int_t)stats->n_refused,
+		"circles", (json_int_t)stats->n_circles);
+}
+
+static json_t *
+api_queue_all(const struct delivery_host *host, const struct org *org) ON_LOOP
+{
+	json_t *list = json_array();
 	struct delivery_stats stats;
 
-	delivery_stats(function, &stats);
-	return json_pack("{s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I}", "function",
-		function->name, "queued", (json_int_t)stats.n_queued, "running",
-		(json_int_t)stats.n_running, "dead", (json_int_t)stats.n_dead, "oldest_at",
-		api_json_time(stats.oldest_ms), "accepted", (json_int_t)stats.n_accepted, "done",
-		(json_int_t)stats.n_done, "retries", (json_int_t)stats.n_retries, "refused",
-		(json_int_t)stats.n_refused);
+	map_each (&org->functions, entry) {
+		const struct function *function = entry->value;
+
+		if (function->is_deleting)
+			continue;
+		delivery_stats(function, &stats);
+		json_array_append_new(list, api_queue_json(function->name, &stats));
+	}
+	if (delivery_post_stats(host, org->name, &stats))
+		json_array_append_new(list, api_queue_json(DELIVERY_POSTS, &stats));
+	api_json_sort(list, "function");
+	return list;
 }
 
 void
@@ -365,11 +382,7 @@ api_queue_list(struct api_request *request)
 
 	if (!org)
 		return;
-	list = json_array();
-	map_each (&org->functions, entry)
-		if (!((const struct function *)entry->value)->is_deleting)
-			json_array_append_new(list, api_queue_json(entry->value));
-	api_json_sort(list, "function");
+	list = api_queue_all(api_delivery_host(request), org);
 	name = delivery_bus(api_delivery_host(request), &is_up);
 	api_answer_json(request, 200,
 		json_pack("{s:{s:s, s:b}, s:o}", "bus", "name", name, "up", is_up, "queues", list));

@@ -276,44 +276,58 @@ api_metrics_discards(const struct function *function, struct buf *out)
 
 /* ---- queues, per function ---- */
 
-static void
-api_metrics_queue_row(
-	const struct function *function, struct buf *out, const char *name, uint64_t value)
+/* One figure of a queue. */
+typedef uint64_t api_metrics_queue_fn(const struct delivery_stats *stats);
+
+#define API_METRICS_QUEUE(figure)                                                                  \
+	static uint64_t api_metrics_queue_##figure(const struct delivery_stats *stats)             \
+	{                                                                                          \
+		return stats->figure;                                                              \
+	}
+API_METRICS_QUEUE(n_queued)
+API_METRICS_QUEUE(n_running)
+API_METRICS_QUEUE(n_dead)
+API_METRICS_QUEUE(n_accepted)
+API_METRICS_QUEUE(n_done)
+API_METRICS_QUEUE(n_retries)
+API_METRICS_QUEUE(n_refused)
+API_METRICS_QUEUE(n_circles)
+
+static uint64_t
+api_metrics_queue_age(const struct delivery_stats *stats)
 {
-	buf_printf(out, "%s{org=\"%s\",function=\"%s\"} %llu\n", name, function->org->name,
-		function->name, (unsigned long long)value);
+	uint64_t oldest_ms = stats->oldest_ms, now_ms = clock_unix_ms();
+
+	return oldest_ms && now_ms > oldest_ms ? (now_ms - oldest_ms) / 1000 : 0;
 }
 
-static struct delivery_stats
-api_metrics_queue(const struct function *function)
+static void
+api_metrics_queue_row(
+	struct buf *out, const char *name, const char *org, const char *function, uint64_t value)
 {
+	buf_printf(out, "%s{org=\"%s\",function=\"%s\"} %llu\n", name, org, function,
+		(unsigned long long)value);
+}
+
+/* Of each function, and of what the org sends to URLs. */
+static void
+api_metrics_queue_of(struct api_metrics *metrics, const struct org *org, const char *name,
+	api_metrics_queue_fn *figure)
+{
+	const struct delivery_host *host = org->domain->deliveries;
 	struct delivery_stats stats;
 
 	thread_on_loop();
-	delivery_stats(function, &stats);
-	return stats;
-}
+	map_each (&org->functions, entry) {
+		const struct function *function = entry->value;
 
-#define API_METRICS_QUEUE(figure, name)                                                            \
-	static void api_metrics_queue_##figure(const struct function *function, struct buf *out)   \
-	{                                                                                          \
-		api_metrics_queue_row(function, out, name, api_metrics_queue(function).figure);    \
+		delivery_stats(function, &stats);
+		api_metrics_queue_row(
+			&metrics->out, name, org->name, function->name, figure(&stats));
 	}
-API_METRICS_QUEUE(n_queued, "mayfly_deliveries_queued")
-API_METRICS_QUEUE(n_running, "mayfly_deliveries_running")
-API_METRICS_QUEUE(n_dead, "mayfly_dead_letters")
-API_METRICS_QUEUE(n_accepted, "mayfly_deliveries_accepted_total")
-API_METRICS_QUEUE(n_done, "mayfly_deliveries_done_total")
-API_METRICS_QUEUE(n_retries, "mayfly_delivery_retries_total")
-API_METRICS_QUEUE(n_refused, "mayfly_deliveries_refused_total")
-
-static void
-api_metrics_queue_age(const struct function *function, struct buf *out)
-{
-	uint64_t oldest_ms = api_metrics_queue(function).oldest_ms, now_ms = clock_unix_ms();
-
-	api_metrics_queue_row(function, out, "mayfly_delivery_oldest_seconds",
-		oldest_ms && now_ms > oldest_ms ? (now_ms - oldest_ms) / 1000 : 0);
+	if (host && delivery_post_stats(host, org->name, &stats))
+		api_metrics_queue_row(
+			&metrics->out, name, org->name, DELIVERY_POSTS, figure(&stats));
 }
 
 static void
@@ -382,7 +396,7 @@ api_metrics_queues(struct api_metrics *metrics, const struct domain *domain)
 {
 	static const struct {
 		const char *name, *type, *help;
-		void (*each)(const struct function *function, struct buf *out);
+		api_metrics_queue_fn *figure;
 	} families[] = {
 		{"mayfly_deliveries_queued", "gauge", "Durable calls that wait.",
 			api_metrics_queue_n_queued},
@@ -402,12 +416,22 @@ api_metrics_queues(struct api_metrics *metrics, const struct domain *domain)
 		{"mayfly_deliveries_refused_total", "counter",
 			"Durable calls that were refused because a queue was full.",
 			api_metrics_queue_n_refused},
+		{"mayfly_delivery_circles_total", "counter",
+			"Durable calls whose destinations were not told, since they went in a "
+			"circle.",
+			api_metrics_queue_n_circles},
 	};
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
 		api_metrics_head(
 			&metrics->out, families[i].name, families[i].type, families[i].help);
-		api_metrics_functions(metrics, domain, families[i].each);
+		map_each (&domain->orgs, entry) {
+			const struct org *org = entry->value;
+
+			if (api_metrics_sees(metrics, org->name))
+				api_metrics_queue_of(
+					metrics, org, families[i].name, families[i].figure);
+		}
 	}
 }
 

@@ -46,6 +46,7 @@
 	X(TMP_EXCEEDED, "tmp_exceeded", 502, 7, FUNCTION)                                          \
 	X(LOG_EXCEEDED, "log_exceeded", 502, 7, FUNCTION)                                          \
 	X(BUILD_FAILED, "build_failed", 502, 7, FUNCTION)                                          \
+	X(RECEIVER, "receiver_error", 502, 7, CALLER)                                              \
 	X(CPU_EXCEEDED, "cpu_exceeded", 504, 7, FUNCTION)                                          \
 	X(TIMEOUT, "timeout", 504, 7, FUNCTION)                                                    \
 	X(NOT_READY, "not_ready", 503, 6, FUNCTION)                                                \

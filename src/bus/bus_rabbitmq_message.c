@@ -52,6 +52,7 @@ bus_rabbit_message_write(
 	message_number(room, ret, "x-mayfly-created", row->created_ms);
 	message_number(room, ret, "x-mayfly-due", row->due_ms);
 	message_number(room, ret, "x-mayfly-expires", row->expires_ms);
+	message_number(room, ret, "x-mayfly-hops", row->hops);
 	message_text(room, ret, "x-mayfly-origin", row->origin);
 	message_text(room, ret, "x-mayfly-source", row->source);
 	message_text(room, ret, "x-mayfly-order-key", row->order_key);
@@ -109,6 +110,7 @@ message_read_ours(const struct amqp_message *message, struct row_delivery *row, 
 	row->created_ms = message_read_number(message, "x-mayfly-created", row->created_ms);
 	row->due_ms = message_read_number(message, "x-mayfly-due", row->due_ms);
 	row->expires_ms = message_read_number(message, "x-mayfly-expires", row->expires_ms);
+	row->hops = (uint32_t)message_read_number(message, "x-mayfly-hops", 0);
 	message_read_chars(message, "x-mayfly-origin", row->origin, sizeof(row->origin));
 	message_read_chars(message, "x-mayfly-source", row->source, sizeof(row->source));
 	row->order_key = message_read_text(message, "x-mayfly-order-key", 128, at);

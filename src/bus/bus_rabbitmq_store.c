@@ -175,6 +175,15 @@ rabbit_check_work(struct store_db *db, struct store_message *message, struct err
 	return row_delivery_insert(db, &check->row, UINT64_MAX >> 1, known, err);
 }
 
+/* What has no row was put by others, whatever its headers say that it comes from. */
+static void
+rabbit_check_disown(struct row_delivery *row)
+{
+	snprintf(row->origin, sizeof(row->origin), "queue");
+	row->source[0] = '\0';
+	row->hops = 0;
+}
+
 static void
 rabbit_check_judge(struct rabbit_check *check, struct rabbit_item *item, int code) ON_LOOP
 {
@@ -186,10 +195,12 @@ rabbit_check_judge(struct rabbit_check *check, struct rabbit_item *item, int cod
 		bus_rabbit_item_free(item);
 		return;
 	}
-	if (check->is_known) {
+	item->message->is_foreign = !check->is_known;
+	if (!check->is_known) {
+		rabbit_check_disown(&item->message->row);
+	} else {
 		item->attempt = check->attempt;
 		item->due_ms = check->due_ms;
-		item->message->is_foreign = false;
 	}
 	bus_rabbit_item_count(item, true);
 	bus_rabbit_item_ready(item);
@@ -247,6 +258,7 @@ bus_rabbit_check(struct rabbit_item *item)
 	must(check->row.path == texts);
 	check->row.head = check->row.body = check->row.result = STR("");
 	check->row.message = check->row.headers = "";
+	rabbit_check_disown(&check->row);
 	check->message.work = rabbit_check_work;
 	check->message.done = rabbit_check_done;
 	item->bus->n_asked++;

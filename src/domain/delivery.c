@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "domain/delivery.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -11,22 +9,20 @@
 #include "domain/org.h"
 
 #define ORG_LENGTH_MAX 100000
-#define PATH_BYTES     512
 
 /* ---- orgs and queues ---- */
 
 struct delivery_org *
 delivery_org_of(struct delivery_host *host, const char *name)
 {
-	struct delivery_org *org = map_find(&host->orgs, str_of(name));
+	struct str key = str_of(name);
+	struct delivery_org *org = map_find(&host->orgs, key);
 
 	if (org)
 		return org;
 	org = mem_new(sizeof(*org));
-	snprintf(org->name, sizeof(org->name), "%s", name);
-	list_init(&org->callbacks);
-	list_init(&org->sending);
-	map_put(&host->orgs, str_of(name), org);
+	snprintf(org->name, sizeof(org->name), "%.*s", STR_ARG(key));
+	map_put(&host->orgs, key, org);
 	return org;
 }
 
@@ -80,16 +76,22 @@ delivery_queue_of(struct delivery_host *host, const char *org, const char *funct
 	const struct org *owner = org_find(host->domain, str_of(org));
 	char key[DELIVERY_QUEUE_KEY];
 
-	if (queue)
+	if (queue) {
+		queue_attach(queue);
 		return queue;
+	}
 	queue = mem_new(sizeof(*queue));
 	queue->host = host;
 	queue->org = delivery_org_of(host, org);
 	snprintf(queue->function_name, sizeof(queue->function_name), "%s", function);
+	queue->is_posts = strcmp(function, DELIVERY_POSTS) == 0;
 	queue->function = owner ? function_find(owner, str_of(function)) : NULL;
 	list_init(&queue->ready);
 	list_init(&queue->held);
-	delivery_policy_default(&queue->policy);
+	if (queue->is_posts)
+		delivery_policy_posts(&queue->policy);
+	else
+		delivery_policy_default(&queue->policy);
 	queue_read_policy(queue);
 	map_put(&host->queues, queue_key(org, function, key), queue);
 	host->n_left++;
@@ -109,14 +111,17 @@ on_queue_closed(struct loop_timer *timer)
 	delivery_queue_closed(host);
 }
 
-/* The queue of a function that is gone goes when nothing waits in it any more. */
+/* The queue of a function that is gone goes when nothing waits in it any more, that of posts when
+ * its org is gone too. */
 static void
 queue_settle(struct delivery_queue *queue) ON_LOOP
 {
 	struct delivery_host *host = queue->host;
+	bool is_kept = queue->function ||
+		       (queue->is_posts && org_find(host->domain, str_of(queue->org->name)));
 	char key[DELIVERY_QUEUE_KEY];
 
-	if (queue->function || queue->n_open > 0 || queue->n_in_hand || host->is_over)
+	if (is_kept || queue->n_open > 0 || queue->n_in_hand || host->is_over)
 		return;
 	if (queue->bus)
 		host->bus->ops->detach(take_ptr(&queue->bus));
@@ -130,202 +135,6 @@ delivery_count_ended(struct delivery_queue *queue)
 	queue->n_open--;
 	queue->org->n_open--;
 	queue_settle(queue);
-}
-
-/* ---- acceptance ---- */
-
-struct delivery_putting {
-	struct bus_put put;
-	struct delivery_queue *queue; /* borrowed */
-	delivery_put_fn *done;
-	void *arg;    /* borrowed */
-	char *copies; /* owned: all its texts and bytes */
-};
-
-static int
-check_key(struct str key, const char *field, struct err *err)
-{
-	if (key.len > DELIVERY_KEY_MAX)
-		return err_field(err, ERR_INVALID, field, "%s must have at most %d bytes", field,
-			DELIVERY_KEY_MAX);
-	if (!str_is_utf8(key) || (key.len && memchr(key.at, 0, key.len)))
-		return err_field(err, ERR_INVALID, field, "%s is not UTF-8", field);
-	return 0;
-}
-
-static int
-check_url(struct str url, struct err *err)
-{
-	struct err why = {0};
-
-	if (!url.len || fetch_check_url(url, &why) == 0)
-		return 0;
-	return err_field(err, ERR_INVALID, "X-Callback-Url", "X-Callback-Url: %s", why.text);
-}
-
-static int
-check_room(const struct delivery_queue *queue, struct err *err)
-{
-	const struct delivery_host *host = queue->host;
-
-	if (queue->n_open - (int64_t)queue->n_running >= (int64_t)queue->policy.length)
-		return err_set(err, ERR_RATE,
-			"the queue of %s is full: %u calls wait (queue.length)",
-			queue->function_name, queue->policy.length);
-	if (queue->org->n_open >= (int64_t)host->config.max_length_org)
-		return err_set(err, ERR_RATE,
-			"the queues of %s are full: %u calls wait in all (queue_length_org)",
-			queue->org->name, host->config.max_length_org);
-	return 0;
-}
-
-static int
-check_size(const struct delivery_request *request, struct err *err)
-{
-	const struct function *function = request->function;
-	const struct version *version =
-		request->version ? function_version(function, request->version) : NULL;
-
-	if (request->version && !version)
-		return err_field(err, ERR_NOT_FOUND, "version", "%s has no version %u",
-			function->name, (unsigned)request->version);
-	if (!version)
-		version = function->active ? function->active
-					   : list_last(&function->versions, struct version, link);
-	if (version && request->body.len > version->config.limits.request_bytes)
-		return err_set(err, ERR_TOO_LARGE,
-			"the body has %zu bytes, the function takes %llu", request->body.len,
-			(unsigned long long)version->config.limits.request_bytes);
-	return 0;
-}
-
-static int
-check_request(
-	const struct delivery_queue *queue, const struct delivery_request *request, struct err *err)
-{
-	int rc;
-
-	if (queue->host->is_stopping || !queue->host->is_started)
-		return err_set(err, ERR_UNAVAILABLE, "mayfly is %s",
-			queue->host->is_stopping ? "stopping" : "starting");
-	if (request->function->is_deleting)
-		return err_set(err, ERR_NOT_FOUND, "the function is being deleted");
-	rc = check_key(request->order_key, "X-Mayfly-Order-Key", err);
-	if (rc == 0)
-		rc = check_key(request->idempotency_key, "Idempotency-Key", err);
-	if (rc == 0)
-		rc = check_url(request->callback_url, err);
-	if (rc == 0)
-		rc = check_size(request, err);
-	if (rc == 0)
-		rc = check_room(queue, err);
-	return rc;
-}
-
-static void
-put_done(struct bus_put *put, int code, const struct err *err)
-{
-	struct delivery_putting *putting = list_owner(put, struct delivery_putting, put);
-	struct delivery_accepted accepted = {.is_known = code == ERR_CONFLICT};
-
-	thread_on_loop();
-	if (code < 0)
-		delivery_count_ended(putting->queue);
-	else
-		putting->queue->n_accepted++;
-	memcpy(accepted.id, put->row.id, sizeof(accepted.id));
-	if (accepted.is_known)
-		code = 0;
-	putting->done(code, code < 0 ? NULL : &accepted, code < 0 ? err : NULL, putting->arg);
-	free(putting->copies);
-	free(putting);
-}
-
-static struct str
-copy_bytes(char **at, struct str bytes)
-{
-	struct str copy = str_n(*at, bytes.len);
-
-	if (bytes.len)
-		memcpy(*at, bytes.at, bytes.len);
-	(*at)[bytes.len] = '\0';
-	*at += bytes.len + 1;
-	return copy;
-}
-
-static void
-putting_copy(struct delivery_putting *putting, const struct delivery_request *request)
-{
-	struct str path = request->path;
-	struct row_delivery *row = &putting->put.row;
-	size_t size;
-	char *at;
-
-	path = str_cut(&path, '?');
-	if (path.len > PATH_BYTES)
-		path.len = PATH_BYTES;
-	if (!str_is_utf8(path))
-		path = STR("?");
-	size = request->order_key.len + request->idempotency_key.len + request->callback_url.len +
-	       request->method.len + path.len + request->head.len + request->body.len + 7;
-	putting->copies = at = mem_grow(NULL, size);
-	row->order_key = copy_bytes(&at, request->order_key).at;
-	row->idempotency_key = copy_bytes(&at, request->idempotency_key).at;
-	row->callback_url = copy_bytes(&at, request->callback_url).at;
-	row->method = copy_bytes(&at, request->method).at;
-	row->path = copy_bytes(&at, path).at;
-	row->head = copy_bytes(&at, request->head);
-	row->body = copy_bytes(&at, request->body);
-	row->message = row->headers = "";
-}
-
-static struct delivery_putting *
-putting_new(struct delivery_queue *queue, const struct delivery_request *request)
-{
-	struct delivery_putting *putting = mem_new(sizeof(*putting));
-	const struct delivery_policy *policy = request->policy ? request->policy : &queue->policy;
-	struct row_delivery *row = &putting->put.row;
-
-	putting->queue = queue;
-	if (request->id)
-		memcpy(row->id, request->id, sizeof(row->id));
-	else
-		id_ulid(row->id);
-	snprintf(row->org, sizeof(row->org), "%s", queue->org->name);
-	snprintf(row->function, sizeof(row->function), "%s", queue->function_name);
-	snprintf(row->origin, sizeof(row->origin), "%s", request->origin);
-	snprintf(row->source, sizeof(row->source), "%s", request->source ? request->source : "");
-	row->version = request->version;
-	row->frame = (uint8_t)request->frame;
-	row->created_ms = clock_unix_ms();
-	row->due_ms = request->due_ms > row->created_ms ? request->due_ms : row->created_ms;
-	row->expires_ms = row->due_ms + policy->max_age_s * 1000ull;
-	putting_copy(putting, request);
-	return putting;
-}
-
-void
-delivery_put(struct delivery_host *host, const struct delivery_request *request,
-	delivery_put_fn *done, void *arg)
-{
-	struct delivery_queue *queue =
-		delivery_queue_of(host, request->function->org->name, request->function->name);
-	struct delivery_putting *putting;
-	struct err err = {0};
-	int rc = check_request(queue, request, &err);
-
-	if (rc < 0) {
-		queue->n_refused += rc == ERR_RATE;
-		done(rc, NULL, &err, arg);
-		return;
-	}
-	putting = putting_new(queue, request);
-	putting->done = done;
-	putting->arg = arg;
-	putting->put.done = put_done;
-	queue->n_open++;
-	queue->org->n_open++;
-	host->bus->ops->put(host->bus, &putting->put);
 }
 
 /* ---- functions come and go ---- */
@@ -345,7 +154,19 @@ delivery_function_changed(struct function *function)
 	delivery_queue_resume(queue);
 }
 
-/* Of an org that goes nothing stays; else what waits may still find a function of that name. */
+/* Of an org that goes nothing stays. */
+static void
+queue_drop(struct delivery_queue *queue) ON_LOOP
+{
+	struct bus *bus = queue->host->bus;
+
+	delivery_queue_let_go(queue);
+	bus->ops->drop(bus, queue->org->name, queue->function_name);
+	queue->org->n_open -= queue->n_open;
+	queue->n_open = 0;
+}
+
+/* What waits may still find a function of that name. */
 void
 delivery_function_gone(struct function *function)
 {
@@ -359,29 +180,23 @@ delivery_function_gone(struct function *function)
 		return;
 	queue->function = NULL;
 	if (function->org->is_deleting) {
-		delivery_queue_let_go(queue);
-		host->bus->ops->drop(host->bus, queue->org->name, queue->function_name);
-		queue->org->n_open -= queue->n_open;
-		queue->n_open = 0;
+		queue_drop(queue);
 	} else {
 		delivery_queue_resume(queue);
 	}
 	queue_settle(queue);
 }
 
-/* ---- keys of callbacks ---- */
-
 void
-delivery_callback_key(
-	const struct delivery_host *host, struct str org, char ret[static DELIVERY_KEY_SIZE])
+delivery_org_gone(struct domain *domain, const char *org)
 {
-	OWN(mem) char *text = mem_printf("callback:%.*s", STR_ARG(org));
-	uint8_t sum[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
+	struct delivery_host *host = domain->deliveries;
+	struct delivery_queue *queue = host ? delivery_queue_find(host, org, DELIVERY_POSTS) : NULL;
 
-	must(HMAC(EVP_sha256(), host->key, (int)strlen(host->key), (const uint8_t *)text,
-		strlen(text), sum, &n));
-	id_hex(sum, n, ret);
+	if (!queue)
+		return;
+	queue_drop(queue);
+	queue_settle(queue);
 }
 
 /* ---- figures ---- */
@@ -408,18 +223,11 @@ oldest_of(const struct delivery_queue *queue)
 	return oldest_ms;
 }
 
-void
-delivery_stats(const struct function *function, struct delivery_stats *ret)
+static void
+stats_of(const struct delivery_queue *queue, struct delivery_stats *ret) ON_LOOP
 {
-	const struct delivery_host *host = function->org->domain->deliveries;
-	const struct delivery_queue *queue =
-		host ? delivery_queue_find(host, function->org->name, function->name) : NULL;
-	int64_t n_queued;
+	int64_t n_queued = queue->n_open - (int64_t)queue->n_running;
 
-	*ret = (struct delivery_stats){0};
-	if (!queue)
-		return;
-	n_queued = queue->n_open - (int64_t)queue->n_running;
 	*ret = (struct delivery_stats){
 		.n_queued = n_queued > 0 ? (uint64_t)n_queued : 0,
 		.n_running = queue->n_running,
@@ -429,7 +237,31 @@ delivery_stats(const struct function *function, struct delivery_stats *ret)
 		.n_done = queue->n_done,
 		.n_retries = queue->n_retries,
 		.n_refused = queue->n_refused,
+		.n_circles = queue->n_circles,
 	};
+}
+
+void
+delivery_stats(const struct function *function, struct delivery_stats *ret)
+{
+	const struct delivery_host *host = function->org->domain->deliveries;
+	const struct delivery_queue *queue =
+		host ? delivery_queue_find(host, function->org->name, function->name) : NULL;
+
+	*ret = (struct delivery_stats){0};
+	if (queue)
+		stats_of(queue, ret);
+}
+
+bool
+delivery_post_stats(const struct delivery_host *host, const char *org, struct delivery_stats *ret)
+{
+	const struct delivery_queue *queue = delivery_queue_find(host, org, DELIVERY_POSTS);
+
+	*ret = (struct delivery_stats){0};
+	if (queue)
+		stats_of(queue, ret);
+	return queue != NULL;
 }
 
 const char *
@@ -544,8 +376,6 @@ delivery_host_stop(struct delivery_host *host)
 	loop_timer_stop(&host->trim_timer);
 	map_each (&host->queues, entry)
 		loop_timer_stop(&((struct delivery_queue *)entry->value)->timer);
-	map_each (&host->orgs, entry)
-		delivery_callbacks_drop(entry->value);
 }
 
 void

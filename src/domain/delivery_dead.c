@@ -306,7 +306,30 @@ redrive_on_put(int code, const struct delivery_accepted *accepted, const struct 
 	redrive_end(redrive, code, accepted, err);
 }
 
-/* Its key: who asks twice because the first answer was lost makes one call of it. */
+/* Its key: who asks twice because the first answer was lost makes one post of it. */
+static void
+redrive_post(struct dead_redrive *redrive) ON_LOOP
+{
+	OWN(mem) char *key = mem_printf("redrive/%s", redrive->id);
+	const struct row_delivery *row = &redrive->row;
+	OWN(json)
+	json_t *headers = row->head.len ? json_loadb(row->head.at, row->head.len, 0, NULL) : NULL;
+	const struct delivery_post post = {
+		.org = redrive->org,
+		.url = row->path,
+		.headers = headers,
+		.body = row->body,
+		.origin = "redrive",
+		.source = row->source,
+		.order_key = str_of(row->order_key),
+		.idempotency_key = str_of(key),
+		.hops = row->hops,
+	};
+
+	delivery_post(redrive->host, &post, redrive_on_put, redrive);
+}
+
+/* The same for a call. */
 static void
 redrive_put(struct dead_redrive *redrive, struct function *function) ON_LOOP
 {
@@ -325,9 +348,29 @@ redrive_put(struct dead_redrive *redrive, struct function *function) ON_LOOP
 		.order_key = str_of(row->order_key),
 		.idempotency_key = str_of(key),
 		.callback_url = str_of(row->callback_url),
+		.hops = row->hops,
 	};
 
 	delivery_put(redrive->host, &request, redrive_on_put, redrive);
+}
+
+static bool
+is_post(const struct row_delivery *row)
+{
+	return strcmp(row->function, DELIVERY_POSTS) == 0;
+}
+
+/* A post goes where it was to go, and what others put into the broker was to go nowhere. */
+static int
+check_post(const struct dead_redrive *redrive, struct err *err)
+{
+	if (redrive->to[0] || redrive->version)
+		return err_field(err, ERR_CONFLICT, redrive->to[0] ? "function" : "version",
+			"%s is a post: it goes to its URL again, to no function", redrive->id);
+	if (strcmp(redrive->row.origin, "queue") == 0)
+		return err_set(err, ERR_CONFLICT, "%s was not put by mayfly, and is not sent",
+			redrive->id);
+	return 0;
 }
 
 static void
@@ -338,17 +381,22 @@ redrive_done(struct store_message *message)
 	const struct org *org = org_find(domain, str_of(redrive->org));
 	const char *name = redrive->to[0] ? redrive->to : redrive->row.function;
 	struct function *function = org ? function_find(org, str_of(name)) : NULL;
+	bool to_url = is_post(&redrive->row);
 	struct err err = message->err;
 	int rc = message->code;
 
 	thread_on_loop();
 	if (rc == ERR_NOT_FOUND || (rc >= 0 && redrive->row.state != ROW_DELIVERY_DEAD))
 		rc = err_set(&err, ERR_NOT_FOUND, "there is no dead letter %s", redrive->id);
+	else if (rc >= 0 && to_url)
+		rc = check_post(redrive, &err);
 	else if (rc >= 0 && !function)
 		rc = err_field(&err, ERR_NOT_FOUND, "function",
 			"there is no function %s (any more); give another", name);
 	if (rc < 0)
 		redrive_end(redrive, rc, NULL, &err);
+	else if (to_url)
+		redrive_post(redrive);
 	else
 		redrive_put(redrive, function);
 }
@@ -381,6 +429,8 @@ struct dead_all {
 	uint32_t version;
 	char (*ids)[ID_ULID_SIZE]; /* owned: those that were dead when it was asked */
 	size_t n_ids, n_room, at;
+	char last[ID_ULID_SIZE]; /* that was listed */
+	unsigned n_page;
 	unsigned n;
 	void (*done)(int code, unsigned n, const struct err *err, void *arg);
 	void *arg; /* borrowed */
@@ -391,6 +441,11 @@ all_each(const struct row_delivery *row, void *arg)
 {
 	struct dead_all *all = arg;
 
+	/* The list goes on from the last id of a page, whatever that is. */
+	memcpy(all->last, row->id, sizeof(all->last));
+	all->n_page++;
+	if (is_post(row) && (all->to[0] || all->version))
+		return true;
 	if (all->n_ids == all->n_room) {
 		all->n_room = all->n_room ? 2 * all->n_room : 64;
 		all->ids = mem_grow(all->ids, all->n_room * sizeof(*all->ids));
@@ -409,15 +464,18 @@ all_work(struct store_db *db, struct store_message *message, struct err *err)
 		.state = ROW_DELIVERY_DEAD,
 		.n = 1000,
 	};
-	size_t n_before;
+	char before[ID_ULID_SIZE];
 	int rc;
 
 	thread_on_store();
+	all->last[0] = '\0';
+	all->n_ids = 0;
 	do {
-		n_before = all->n_ids;
-		query.before = n_before ? all->ids[n_before - 1] : NULL;
+		memcpy(before, all->last, sizeof(before));
+		query.before = before[0] ? before : NULL;
+		all->n_page = 0;
 		rc = row_delivery_list(db, &query, all_each, all, err);
-	} while (rc >= 0 && all->n_ids - n_before == query.n);
+	} while (rc >= 0 && all->n_page == query.n);
 	return rc;
 }
 

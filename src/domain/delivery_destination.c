@@ -2,9 +2,9 @@
 /*
  * delivery_destination - who is told when a delivery has ended, and what.
  *
- * A function and an event are told before the end is on disk, under an id that is made of the
- * delivery's: when the daemon dies between the two, the delivery runs again and they are not told
- * twice. A URL is told afterwards, like a callback.
+ * All are told before the end is on disk, the callback last, under an id that is made of the
+ * delivery's: when the daemon dies between the two, the delivery runs again and nobody is told
+ * twice. To tell is to put a delivery, or a post, and it is told when that is on disk.
  */
 #include <stdlib.h>
 
@@ -17,6 +17,7 @@
 #define DESTINATION_TRIES    5
 #define DESTINATION_AGAIN_MS 1000
 #define DESTINATION_BYTES    (128u * 1024) /* of a payload that is told too */
+#define DESTINATION_HEADERS  64            /* of a function's answer that a callback has */
 
 const struct delivery_destinations *
 delivery_destinations_of(const struct delivery *delivery)
@@ -45,20 +46,89 @@ payload_json(struct str bytes)
 	return json ? json : json_null();
 }
 
+/* A post is told of by its URL, a call by its function. */
 static json_t *
 destination_json(const struct delivery *delivery)
 {
 	const struct row_delivery *row = &delivery->row;
+	bool is_post = delivery->queue->is_posts;
 	char ended[CLOCK_ISO_SIZE];
+	json_t *json;
 
 	clock_iso(row->ended_ms, ended);
-	return json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:o}", "id",
-		delivery->id, "org", row->org, "function", row->function, "version",
-		(int)delivery->last.version, "origin", row->origin, "state",
+	json = json_pack("{s:s, s:s, s:s?, s:i, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:o}", "id",
+		delivery->id, "org", row->org, "function", is_post ? NULL : row->function,
+		"version", (int)delivery->last.version, "origin", row->origin, "state",
 		row->state == ROW_DELIVERY_DONE ? "done" : "dead", "attempts", (int)row->attempt,
 		"status", (int)row->status, "code", row->code, "message",
 		str_is_utf8(str_of(row->message)) ? row->message : "", "ended_at", ended, "request",
 		payload_json(row->body), "response", payload_json(buf_str(&delivery->body)));
+	must(json);
+	if (is_post)
+		json_object_set_new(json, "url", json_string(row->path));
+	return json;
+}
+
+/* ---- what a URL gets ---- */
+
+/* What only mayfly says, or what belongs to the connection it came over. */
+static bool
+is_ours(const char *name)
+{
+	static const char *const ours[] = {"connection", "keep-alive", "proxy-connection", "te",
+		"trailer", "transfer-encoding", "upgrade", "content-length", "host", "expect",
+		"x-call-id", "x-function-name", "x-function-status", "x-duration-seconds",
+		"x-mayfly-signature", "x-mayfly-error", "user-agent"};
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (str_eq_case(str_of(ours[i]), str_of(name)))
+			return true;
+	return false;
+}
+
+static void
+set_text(json_t *headers, const char *name, char *text /* taken */)
+{
+	OWN(mem) char *owned = text;
+
+	json_object_set_new(headers, name, json_string(text));
+}
+
+/* As OpenFaaS sends them. */
+static void
+add_outcome(const struct delivery *delivery, json_t *headers)
+{
+	const struct delivery_outcome *last = &delivery->last;
+	const char *code = err_word(last->code);
+
+	set_text(headers, "X-Call-Id", mem_printf("%s", delivery->id));
+	if (!delivery->queue->is_posts)
+		set_text(headers, "X-Function-Name",
+			mem_printf("%s", delivery->queue->function_name));
+	set_text(headers, "X-Function-Status", mem_printf("%u", (unsigned)last->status));
+	set_text(headers, "X-Duration-Seconds",
+		mem_printf("%llu.%06llu", (unsigned long long)(last->wall_us / 1000000),
+			(unsigned long long)(last->wall_us % 1000000)));
+	if (strcmp(code, "ok") != 0)
+		set_text(headers, "X-Mayfly-Error", mem_printf("%s", code));
+}
+
+/* Those of the function's answer, as far as they can be sent, and what became of the call. */
+static json_t *
+callback_headers(const struct delivery *delivery)
+{
+	json_t *headers = json_object(), *value;
+	const char *name;
+
+	json_object_foreach (delivery->headers, name, value) {
+		OWN(mem) char *line = mem_printf("%s: %s", name, json_string_value(value));
+
+		if (!is_ours(name) && fetch_header_is_sound(str_of(line)) &&
+			json_object_size(headers) < DESTINATION_HEADERS)
+			json_object_set(headers, name, value);
+	}
+	add_outcome(delivery, headers);
+	return headers;
 }
 
 /* ---- who ---- */
@@ -79,12 +149,29 @@ telling_new(const struct delivery *delivery)
 	return telling;
 }
 
+/* The destination whose turn it is; the callback is behind them. */
+static const char *
+turn_of(const struct delivery *delivery)
+{
+	const struct delivery_destinations *list = delivery_destinations_of(delivery);
+
+	return delivery->n_sent < list->n ? list->at[delivery->n_sent].to
+					  : delivery->row.callback_url;
+}
+
 static void
-say_lost(const struct delivery *delivery, const struct delivery_destination *to, const char *why)
+say_lost(const struct delivery *delivery, const char *why)
 {
 	log_warn("delivery.destination_lost", "id=%s org=%s function=%s to=%s reason=%s",
 		delivery->id, delivery->queue->org->name, delivery->queue->function_name,
-		log_q(to->to), log_q(why));
+		log_q(turn_of(delivery)), log_q(why));
+}
+
+/* A function tells in its own name, a post in that of the trigger that it comes from. */
+static const char *
+teller_of(const struct delivery *delivery)
+{
+	return delivery->queue->is_posts ? delivery->row.source : delivery->queue->function_name;
 }
 
 static void
@@ -94,7 +181,6 @@ told(struct telling *telling, int code, const struct err *err) ON_LOOP
 		telling->host->is_over ? NULL
 				       : map_find(&telling->host->in_hand, str_of(telling->id));
 	bool may_pass = code == ERR_RATE || code == ERR_UNAVAILABLE || code == ERR_SYSTEM;
-	const struct delivery_destinations *list;
 
 	free(telling);
 	if (!delivery || delivery->state != DELIVERY_ENDING)
@@ -104,9 +190,8 @@ told(struct telling *telling, int code, const struct err *err) ON_LOOP
 		delivery_queue_go(delivery->queue);
 		return;
 	}
-	list = delivery_destinations_of(delivery);
-	if (code < 0 && delivery->n_sent < list->n)
-		say_lost(delivery, &list->at[delivery->n_sent], err ? err->text : "");
+	if (code < 0)
+		say_lost(delivery, err ? err->text : "");
 	delivery->n_sent++;
 	delivery->n_tries = 0;
 	delivery_tell_destinations(delivery);
@@ -137,10 +222,11 @@ tell_function(struct delivery *delivery, const char *name, struct str document) 
 	const struct delivery_request request = {
 		.function = function,
 		.origin = "destination",
-		.source = delivery->queue->function_name,
+		.source = teller_of(delivery),
 		.frame = FRAME_DIRECT,
 		.body = document,
 		.idempotency_key = str_of(key),
+		.hops = delivery->row.hops + 1,
 	};
 	struct err err = {0};
 
@@ -157,8 +243,11 @@ tell_event(struct delivery *delivery, const char *type, const json_t *document) 
 {
 	struct delivery_host *host = delivery->queue->host;
 	OWN(mem) char *id = mem_printf("%s-%zu", delivery->id, delivery->n_sent);
-	OWN(mem) char *source = mem_printf("/functions/%s", delivery->queue->function_name);
-	const struct delivery_event event = {id, source, type, delivery->id, document};
+	OWN(mem)
+	char *source = mem_printf("/%s/%s", delivery->queue->is_posts ? "triggers" : "functions",
+		teller_of(delivery));
+	const struct delivery_event event = {
+		id, source, type, delivery->id, document, delivery->row.hops + 1};
 	struct err err = {0};
 
 	if (host->config.emit) {
@@ -171,46 +260,106 @@ tell_event(struct delivery *delivery, const char *type, const json_t *document) 
 }
 
 static void
-tell_url(struct delivery *delivery, const char *url, struct str document) ON_LOOP
+tell_url(struct delivery *delivery, struct delivery_post *post) ON_LOOP
 {
-	OWN(json) json_t *headers = json_pack("{s:s}", "content-type", "application/json");
-	const struct delivery_post post = {
-		.url = url,
+	struct delivery_queue *queue = delivery->queue;
+	OWN(mem)
+	char *key = mem_printf("%s/%s/%zu", post->origin, delivery->id, delivery->n_sent);
+
+	post->org = queue->org->name;
+	post->source = teller_of(delivery);
+	post->idempotency_key = str_of(key);
+	post->hops = delivery->row.hops + 1;
+	delivery_post(queue->host, post, on_put, telling_new(delivery));
+}
+
+static void
+tell_url_destination(struct delivery *delivery, const char *url, struct str document) ON_LOOP
+{
+	OWN(json) json_t *headers = json_pack("{s:s}", "Content-Type", "application/json");
+	struct delivery_post post = {
+		.url = url, .headers = headers, .body = document, .origin = "destination"};
+
+	add_outcome(delivery, headers);
+	tell_url(delivery, &post);
+}
+
+static void
+tell_callback(struct delivery *delivery) ON_LOOP
+{
+	OWN(json) json_t *headers = callback_headers(delivery);
+	struct delivery_post post = {
+		.url = delivery->row.callback_url,
 		.headers = headers,
-		.body = document,
-		.id = delivery->id,
-		.function = delivery->queue->function_name,
-		.status = delivery->last.status,
-		.wall_us = delivery->last.wall_us,
-		.code = err_word(delivery->last.code),
+		.body = buf_str(&delivery->body),
+		.origin = "callback",
 	};
 
-	delivery_callback(delivery->queue->host, delivery->queue->org, &post);
-	delivery->n_sent++;
+	tell_url(delivery, &post);
+}
+
+static void
+tell_destination(struct delivery *delivery, const struct delivery_destination *to) ON_LOOP
+{
+	OWN(json) json_t *document = destination_json(delivery);
+	OWN(buf) struct buf text = BUF_INIT;
+
+	json_write(document, &text);
+	if (to->kind == DELIVERY_TO_FUNCTION)
+		tell_function(delivery, to->to, buf_str(&text));
+	else if (to->kind == DELIVERY_TO_EVENT)
+		tell_event(delivery, to->to, document);
+	else
+		tell_url_destination(delivery, to->to, buf_str(&text));
+}
+
+/* ---- circles ---- */
+
+/* Whoever looks at the delivery reads it there. */
+static void
+note_circle(struct delivery *delivery)
+{
+	struct delivery_outcome *last = &delivery->last;
+	size_t len = strlen(last->message);
+
+	snprintf(last->message + len, sizeof(last->message) - len,
+		"%sits destinations were not told: it goes in a circle (%u hops)", len ? "; " : "",
+		(unsigned)delivery->row.hops);
+}
+
+static void
+end_circle(struct delivery *delivery) ON_LOOP
+{
+	struct delivery_queue *queue = delivery->queue;
+
+	queue->n_circles++;
+	log_warn("delivery.circle", "id=%s org=%s function=%s hops=%u to=%s", delivery->id,
+		queue->org->name, queue->function_name, (unsigned)delivery->row.hops,
+		log_q(turn_of(delivery)));
+	note_circle(delivery);
+}
+
+/* ---- in turn ---- */
+
+static bool
+has_callback(const struct delivery *delivery)
+{
+	return delivery->row.callback_url[0] && delivery->row.state != ROW_DELIVERY_CANCELLED;
 }
 
 void
 delivery_tell_destinations(struct delivery *delivery)
 {
 	const struct delivery_destinations *list = delivery_destinations_of(delivery);
-	OWN(buf) struct buf text = BUF_INIT;
-	OWN(json) json_t *document = NULL;
 
-	if (delivery->n_sent >= list->n) {
+	if (delivery->n_sent < list->n && delivery->row.hops >= DELIVERY_HOPS_MAX) {
+		end_circle(delivery);
+		delivery->n_sent = list->n;
+	}
+	if (delivery->n_sent < list->n)
+		tell_destination(delivery, &list->at[delivery->n_sent]);
+	else if (delivery->n_sent == list->n && has_callback(delivery))
+		tell_callback(delivery);
+	else
 		delivery_end_settle(delivery);
-		return;
-	}
-	document = destination_json(delivery);
-	must(document);
-	json_write(document, &text);
-	const struct delivery_destination *to = &list->at[delivery->n_sent];
-
-	if (to->kind == DELIVERY_TO_FUNCTION) {
-		tell_function(delivery, to->to, buf_str(&text));
-	} else if (to->kind == DELIVERY_TO_EVENT) {
-		tell_event(delivery, to->to, document);
-	} else {
-		tell_url(delivery, to->to, buf_str(&text));
-		delivery_tell_destinations(delivery);
-	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * delivery_end - how a delivery ends: its destinations are told, its end is put on disk, then its
- * callback goes out and whoever waits for it is answered.
+ * delivery_end - how a delivery ends: its destinations and its callback are told, its end is put on
+ * disk, then whoever waits for it is answered.
  */
 #include <stdlib.h>
 
@@ -61,7 +61,6 @@ delivery_end(struct delivery *delivery, enum row_delivery_state how)
 		snprintf(delivery->last.message, sizeof(delivery->last.message),
 			"the call was cancelled");
 	write_outcome(delivery, how);
-	delivery->callback_url = str_dup(str_of(delivery->row.callback_url));
 	delivery_tell_destinations(delivery);
 }
 
@@ -86,23 +85,6 @@ count_end(struct delivery_queue *queue, const struct row_delivery *row)
 	if (host->config.ended && row->source[0] && row->state != ROW_DELIVERY_CANCELLED)
 		host->config.ended(host->domain, queue->org->name, row->origin, row->source,
 			row->state == ROW_DELIVERY_DONE);
-}
-
-static void
-call_back(const struct delivery *delivery) ON_LOOP
-{
-	const struct delivery_post post = {
-		.url = delivery->callback_url,
-		.headers = delivery->headers,
-		.body = buf_str(&delivery->body),
-		.id = delivery->id,
-		.function = delivery->queue->function_name,
-		.status = delivery->last.status,
-		.wall_us = delivery->last.wall_us,
-		.code = err_word(delivery->last.code),
-	};
-
-	delivery_callback(delivery->queue->host, delivery->queue->org, &post);
 }
 
 static void
@@ -139,8 +121,6 @@ on_settled(void *arg, int code)
 			queue->org->name, queue->function_name, err_word(code));
 	} else {
 		count_end(queue, &delivery->row);
-		if (delivery->row.state != ROW_DELIVERY_CANCELLED && delivery->callback_url[0])
-			call_back(delivery);
 	}
 	tell_cancels(&delivery->cancels, code);
 	delivery_forget(delivery);
@@ -194,6 +174,8 @@ cancel_in_hand(struct delivery *delivery, void (*done)(int code, const struct er
 	if (delivery->state == DELIVERY_RUNNING) {
 		if (delivery->call)
 			call_cancel(delivery->call);
+		else if (delivery->sending)
+			delivery_post_cancel(delivery);
 	} else if (delivery->state != DELIVERY_ASKING) {
 		delivery_end(delivery, ROW_DELIVERY_CANCELLED);
 	}

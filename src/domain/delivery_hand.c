@@ -145,7 +145,7 @@ delivery_forget(struct delivery *delivery)
 	json_decref(delivery->headers);
 	buf_done(&delivery->body);
 	free(delivery->row_headers);
-	free(delivery->callback_url);
+	must(!delivery->sending);
 	free(delivery);
 }
 
@@ -158,15 +158,16 @@ delivery_queue_let_go(struct delivery_queue *queue)
 	while (entry) {
 		struct delivery *delivery = entry->value;
 
-		if (delivery->queue == queue && delivery->message) {
-			delivery->message = NULL;
-			if (delivery->state != DELIVERY_RUNNING) {
-				delivery_forget(delivery);
-				entry = map_next(in_hand, NULL);
-				continue;
-			}
+		if (delivery->queue != queue || !delivery->message) {
+			entry = map_next(in_hand, entry);
+			continue;
 		}
-		entry = map_next(in_hand, entry);
+		delivery->message = NULL;
+		if (delivery->state != DELIVERY_RUNNING)
+			delivery_forget(delivery);
+		else if (delivery->sending)
+			delivery_post_cancel(delivery);
+		entry = map_next(in_hand, NULL);
 	}
 	if (queue->bus)
 		queue->host->bus->ops->detach(take_ptr(&queue->bus));

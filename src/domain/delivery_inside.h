@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * delivery_inside - what the parts of durable calls share: acceptance and queues (delivery.c), what
- * is in hand (delivery_hand.c), its attempts (delivery_run.c), its end (delivery_end.c), what its
- * end sets off (delivery_destination.c, delivery_callback.c), questions (delivery_query.c), the
- * dead (delivery_dead.c). For these files only. ON_LOOP.
+ * delivery_inside - what the parts of durable calls share: queues (delivery.c), acceptance
+ * (delivery_put.c), what is in hand (delivery_hand.c), its attempts (delivery_run.c; of what goes
+ * to a URL delivery_post.c), its end (delivery_end.c), what its end sets off
+ * (delivery_destination.c), questions (delivery_query.c), the dead (delivery_dead.c). For these
+ * files only. ON_LOOP.
  *
  *	 on_message ─▶ ASKING ─▶ READY ─▶ RUNNING ─▶ ENDING ─ on disk ─▶ gone
  *	     │    (was it tried   ▲  ▲        │
@@ -52,17 +53,14 @@ struct delivery_host {
 
 struct delivery_org {
 	char name[64];
-	int64_t n_open;            /* accepted and not ended */
-	struct list callbacks;     /* of struct delivery_callback, owned: wait for their turn */
-	struct list sending;       /* the same: on their way, or between two tries */
-	unsigned n_callbacks;      /* in sending */
-	unsigned n_callbacks_left; /* in callbacks */
+	int64_t n_open; /* accepted and not ended */
 };
 
 struct delivery_queue {
 	struct delivery_host *host; /* borrowed */
 	struct delivery_org *org;   /* borrowed */
 	char function_name[64];
+	bool is_posts;                         /* what goes to URLs: it has no function */
 	struct function *function;             /* borrowed; NULL while there is none of the name */
 	struct bus_queue *bus;                 /* NULL while it is not attached */
 	struct delivery_policy policy;         /* owned: the active version's */
@@ -78,7 +76,7 @@ struct delivery_queue {
 	bool is_going;
 
 	int64_t n_open; /* accepted and not ended */
-	uint64_t n_dead, n_accepted, n_done, n_retries, n_refused;
+	uint64_t n_dead, n_accepted, n_done, n_retries, n_refused, n_circles;
 };
 
 struct delivery_key {
@@ -109,6 +107,7 @@ struct delivery_outcome {
 	uint16_t status;
 	uint32_t version;
 	uint64_t started_ms, wall_us;
+	bool is_final; /* another attempt would come to the same */
 	char message[sizeof(((struct err *)0)->text)];
 	struct buf log; /* owned */
 };
@@ -124,18 +123,18 @@ struct delivery {
 	unsigned attempt; /* that were made */
 	bool is_id_used;  /* a call had its id */
 	bool is_cancelled, is_starting, is_recorded;
-	uint64_t again_us; /* PARKED, or ENDING with a destination that refused */
-	struct call *call; /* borrowed: RUNNING */
-	int status;        /* of the answer that comes; 0 before */
-	json_t *headers;   /* owned: of the answer */
-	struct buf body;   /* owned: of the answer */
+	uint64_t again_us;                /* PARKED, or ENDING with a destination that refused */
+	struct call *call;                /* borrowed: RUNNING */
+	struct delivery_sending *sending; /* owned: RUNNING, to a URL */
+	int status;                       /* of the answer that comes; 0 before */
+	json_t *headers;                  /* owned: of the answer */
+	struct buf body;                  /* owned: of the answer */
 	struct delivery_outcome last;
 	struct list cancels; /* of struct delivery_cancel, owned */
 	/* ENDING */
 	struct row_delivery row; /* how it ended; texts below or in the message */
 	char *row_headers;       /* owned */
-	char *callback_url;      /* owned */
-	size_t n_sent;           /* destinations that were told */
+	size_t n_sent;           /* destinations that were told, the callback behind them */
 	unsigned n_tries;        /* of the one at hand */
 };
 
@@ -159,7 +158,7 @@ void delivery_queue_pause(struct delivery_queue *queue, const struct err *why) O
 /* Begins what can begin, wakes what is due, sets the timer and the credit. */
 void delivery_queue_go(struct delivery_queue *queue) ON_LOOP;
 void delivery_queue_resume(struct delivery_queue *queue) ON_LOOP; /* something has changed */
-/* Its org is deleted: what is in hand is forgotten, but for what runs. */
+/* Its org is deleted: what is in hand is forgotten, but for the calls that run. */
 void delivery_queue_let_go(struct delivery_queue *queue) ON_LOOP;
 /* Out of every list, with what it holds. The message was handed back, or stays with the bus. */
 void delivery_forget(struct delivery *delivery) ON_LOOP;
@@ -168,6 +167,11 @@ const struct delivery_policy *delivery_policy_of(const struct delivery *delivery
 /* ---- delivery_run.c ---- */
 /* 1: an attempt runs; 0: it must wait, *why says for what; negative: it can never run. */
 int delivery_begin(struct delivery *delivery, struct err *why) ON_LOOP;
+/* The row of the attempt that begins; call_id is "" for one that is no call. */
+void delivery_note_begin(
+	const struct delivery *delivery, const char *call_id, uint32_t version) ON_LOOP;
+/* `last` says what the attempt came to. */
+void delivery_attempt_over(struct delivery *delivery) ON_LOOP;
 
 /* ---- delivery_end.c ---- */
 /* Ends it: DONE, DEAD or CANCELLED, with what `last`, `body` and `headers` say. */
@@ -177,23 +181,21 @@ void delivery_end_with(
 void delivery_end_settle(struct delivery *delivery) ON_LOOP; /* after its destinations */
 
 /* ---- delivery_destination.c ---- */
-/* Tells the next destination, or settles when all were told. */
+/* Tells the next destination, the callback behind them, or settles when all were told. */
 void delivery_tell_destinations(struct delivery *delivery) ON_LOOP;
 const struct delivery_destinations *delivery_destinations_of(const struct delivery *delivery);
 
-/* ---- delivery_callback.c ---- */
-struct delivery_post {
-	const char *url;
-	json_t *headers; /* borrowed: name → value */
-	struct str body; /* copied */
-	const char *id, *function;
-	uint16_t status;
-	uint64_t wall_us;
-	const char *code; /* "ok", or X-Mayfly-Error */
-};
-void delivery_callback(struct delivery_host *host, struct delivery_org *org,
-	const struct delivery_post *post) ON_LOOP;
-void delivery_callbacks_drop(struct delivery_org *org) ON_LOOP;
+/* ---- delivery_put.c ---- */
+/* Accepts what request says into this queue; request->function is NULL for a post, whose URL is
+ * `path`. */
+void delivery_accept(struct delivery_queue *queue, const struct delivery_request *request,
+	delivery_put_fn *done, void *arg) ON_LOOP;
+
+/* ---- delivery_post.c ---- */
+/* Negative: it can never be sent. */
+int delivery_post_check(const struct delivery *delivery, struct err *why) ON_LOOP;
+void delivery_post_begin(struct delivery *delivery) ON_LOOP; /* RUNNING */
+void delivery_post_cancel(struct delivery *delivery) ON_LOOP;
 
 /* ---- delivery_query.c ---- */
 /* Whoever waits for it is told. */

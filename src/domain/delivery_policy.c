@@ -11,6 +11,8 @@
 
 #define HOUR_MS       3600000u
 #define DAY_S         86400u
+#define POST_ATTEMPTS 12
+#define POSTS_AT_ONCE 16   /* of an org: slow receivers hold up nobody else's */
 #define TYPE_MAX      256  /* of an event */
 #define TARGET_MAX    2060 /* a URL, and the word before it */
 #define FIELD_SIZE    sizeof(((struct err *)0)->field)
@@ -31,6 +33,15 @@ delivery_policy_default(struct delivery_policy *ret)
 		.length = 10000,
 		.keep_result_s = DAY_S,
 	};
+}
+
+void
+delivery_policy_posts(struct delivery_policy *ret)
+{
+	delivery_policy_default(ret);
+	ret->attempts = POST_ATTEMPTS;
+	ret->concurrency = POSTS_AT_ONCE;
+	ret->length = UINT32_MAX;
 }
 
 /* ---- destinations ---- */

@@ -47,6 +47,9 @@ struct delivery_policy {
 };
 
 void delivery_policy_default(struct delivery_policy *ret);
+/* Of what goes to a URL: 12 attempts over about a quarter of an hour, 16 at once; how many may wait
+ * is the org's business. */
+void delivery_policy_posts(struct delivery_policy *ret);
 /* What is not there stays. ERR_INVALID names the field and the rule: "queue.attempts must be …". */
 int delivery_policy_read(
 	const json_t *object, const char *path, struct delivery_policy *ret, struct err *err);

@@ -125,10 +125,10 @@ log_json(const char *log)
 static bool
 attempt_each(const struct row_attempt *row, void *arg)
 {
-	json_t *json = json_pack("{s:i, s:s, s:i, s:o, s:I, s:i, s:s}", "number", (int)row->number,
-		"call_id", row->call, "version", (int)row->version, "started_at",
-		time_json(row->started_ms), "wall_us", (json_int_t)row->wall_us, "status",
-		(int)row->status, "code", row->code);
+	json_t *json = json_pack("{s:i, s:s?, s:i, s:o, s:I, s:i, s:s}", "number", (int)row->number,
+		"call_id", row->call[0] ? row->call : NULL, "version", (int)row->version,
+		"started_at", time_json(row->started_ms), "wall_us", (json_int_t)row->wall_us,
+		"status", (int)row->status, "code", row->code);
 
 	json_object_set_new(json, "message", text_json(row->message));
 	json_object_set_new(json, "log", log_json(row->log));
@@ -174,6 +174,7 @@ wait_found(const struct row_delivery *row, void *arg)
 	wait->state = row->state;
 	wait->json = short_json(row);
 	json_object_set_new(wait->json, "attempts", json_array());
+	json_object_set_new(wait->json, "hops", json_integer(row->hops));
 	json_object_set_new(wait->json, "result", result_json(row));
 	json_object_set_new(wait->json, "payload", payload_json(row));
 }

@@ -44,8 +44,8 @@ delivery_put_attempt(struct delivery_host *host, const struct row_attempt *row)
 	store_ask(host->domain->store, &note->message);
 }
 
-static void
-note_begin(const struct delivery *delivery, const char *call_id, uint32_t version) ON_LOOP
+void
+delivery_note_begin(const struct delivery *delivery, const char *call_id, uint32_t version)
 {
 	struct row_attempt row = {
 		.number = delivery->attempt + 1,
@@ -56,7 +56,7 @@ note_begin(const struct delivery *delivery, const char *call_id, uint32_t versio
 	};
 
 	memcpy(row.delivery, delivery->id, sizeof(row.delivery));
-	memcpy(row.call, call_id, sizeof(row.call));
+	snprintf(row.call, sizeof(row.call), "%s", call_id);
 	delivery_put_attempt(delivery->queue->host, &row);
 }
 
@@ -193,8 +193,6 @@ keep_log(const char *log, struct buf *ret)
 	buf_add_str(ret, text);
 }
 
-static void attempt_over(struct delivery *delivery) ON_LOOP;
-
 static void
 on_record(const struct row_call *row, void *arg)
 {
@@ -211,7 +209,7 @@ on_record(const struct row_call *row, void *arg)
 	keep_log(row->log, &last->log);
 	delivery->is_recorded = true;
 	if (!delivery->is_starting)
-		attempt_over(delivery);
+		delivery_attempt_over(delivery);
 }
 
 /* ---- what follows ---- */
@@ -226,9 +224,11 @@ is_success(const struct delivery_outcome *last)
 
 /* It did not reach an instance, for a reason that passes. */
 static bool
-is_no_attempt(const struct delivery_outcome *last)
+is_no_attempt(const struct delivery *delivery)
 {
-	return last->wall_us == 0 &&
+	const struct delivery_outcome *last = &delivery->last;
+
+	return !delivery->queue->is_posts && last->wall_us == 0 &&
 	       (last->code == ERR_RATE || last->code == ERR_UNAVAILABLE ||
 		       last->code == ERR_NOT_READY || last->code == ERR_FUNCTION_FAILED);
 }
@@ -293,7 +293,7 @@ attempt_failed(struct delivery *delivery) ON_LOOP
 	const struct delivery_policy *policy = delivery_policy_of(delivery);
 	uint64_t after_ms = delivery_policy_backoff(policy, delivery->attempt);
 
-	if (delivery->attempt >= policy->attempts ||
+	if (delivery->last.is_final || delivery->attempt >= policy->attempts ||
 		clock_unix_ms() + after_ms >= delivery->row.expires_ms)
 		delivery_end(delivery, ROW_DELIVERY_DEAD);
 	else
@@ -302,8 +302,8 @@ attempt_failed(struct delivery *delivery) ON_LOOP
 
 /* When the daemon stops, or has lost its spawner, the attempt says nothing of the function: it
  * stays with the bus, and is tried again by the next daemon. */
-static void
-attempt_over(struct delivery *delivery)
+void
+delivery_attempt_over(struct delivery *delivery)
 {
 	struct delivery_queue *queue = delivery->queue;
 	struct delivery_outcome *last = &delivery->last;
@@ -317,7 +317,7 @@ attempt_over(struct delivery *delivery)
 	}
 	if (!is_good && queue->host->is_stopping)
 		return;
-	if (is_no_attempt(last) && !delivery->is_cancelled) {
+	if (is_no_attempt(delivery) && !delivery->is_cancelled) {
 		wait_for_room(delivery);
 	} else {
 		delivery->attempt++;
@@ -390,28 +390,44 @@ begin_call(struct delivery *delivery, const struct version *version) ON_LOOP
 	else
 		memcpy(request.id, delivery->id, sizeof(request.id));
 	delivery->is_id_used = true;
-	note_begin(delivery, request.id, version->number);
+	delivery_note_begin(delivery, request.id, version->number);
 	delivery->call = call_start(queue->host->domain, &request, &events);
+}
+
+/* 1: it may begin; else as delivery_begin(). */
+static int
+may_begin(const struct delivery *delivery, const struct version **ret, struct err *why) ON_LOOP
+{
+	int rc;
+
+	if (delivery->queue->is_posts)
+		rc = delivery_post_check(delivery, why);
+	else
+		rc = look_at_version(delivery, ret, why);
+	if (rc != 0)
+		return rc > 0 ? 0 : rc;
+	return delivery->queue->is_posts || has_room(delivery, *ret, why);
 }
 
 int
 delivery_begin(struct delivery *delivery, struct err *why)
 {
 	const struct version *version = NULL;
-	int rc = look_at_version(delivery, &version, why);
+	int rc = may_begin(delivery, &version, why);
 
-	if (rc != 0)
-		return rc > 0 ? 0 : rc;
-	if (!has_room(delivery, version, why))
-		return 0;
+	if (rc <= 0)
+		return rc;
 	list_remove(&delivery->link);
 	delivery->state = DELIVERY_RUNNING;
 	delivery->queue->n_running++;
 	delivery->last.code = 0;
 	delivery->is_starting = true;
-	begin_call(delivery, version);
+	if (delivery->queue->is_posts)
+		delivery_post_begin(delivery);
+	else
+		begin_call(delivery, version);
 	delivery->is_starting = false;
 	if (delivery->is_recorded)
-		attempt_over(delivery);
+		delivery_attempt_over(delivery);
 	return 1;
 }

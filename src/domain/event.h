@@ -21,6 +21,11 @@ enum {
 	EVENT_ATTRIBUTES_MAX = 64,
 };
 
+/* An extension of ours: deliveries that led to the event, one by another; what is not there is 0.
+ * No event from outside has one whose name begins with EVENT_OWN. */
+#define EVENT_HOPS "mayflyhops"
+#define EVENT_OWN  "mayfly"
+
 struct event {
 	json_t *json; /* owned: attributes, extensions, data or data_base64 */
 	char *text;   /* owned: the event in the JSON format, numbers as they came */

@@ -350,9 +350,9 @@ emit_json(const struct delivery_event *event)
 	char time[CLOCK_ISO_SIZE];
 
 	clock_iso(clock_unix_ms(), time);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:O*}", "specversion", "1.0", "id",
-		event->id, "source", event->source, "type", event->type, "time", time,
-		"datacontenttype", "application/json", "subject",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s*, s:O*}", "specversion", "1.0",
+		"id", event->id, "source", event->source, "type", event->type, "time", time,
+		"datacontenttype", "application/json", EVENT_HOPS, (int)event->hops, "subject",
 		event->subject && event->subject[0] ? event->subject : NULL, "data", event->data);
 }
 

@@ -175,6 +175,7 @@ org_leave(struct org *org) ON_LOOP
 	map_each (&functions, entry)
 		function_leave(entry->value);
 	map_done(&functions);
+	delivery_org_gone(org->domain, org->name);
 	org->n_leaving--;
 	token_forget_org(org->domain, org->name);
 	org_settle(org);

@@ -95,7 +95,7 @@ fetch_is_token(char c)
 	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static bool
+bool
 fetch_header_is_sound(struct str header)
 {
 	struct str name = str_cut(&header, ':');

@@ -36,6 +36,9 @@ void fetch_close(struct fetch_host *host);
 /* http(s), a host, no user or password, at most 2048 bytes; err says which of it is wrong. */
 int fetch_check_url(struct str url, struct err *err);
 
+/* "name: value" as it may be sent: a token, and no control characters. */
+bool fetch_header_is_sound(struct str header);
+
 struct fetch {
 	struct list link; /* private */
 	const char *method, *url;

@@ -9,7 +9,7 @@
 	"id, org, function, version, state, origin, source, frame, attempt, created_ms, due_ms,"   \
 	" expires_ms, ended_ms, order_key, idempotency_key, callback_url, method, path, status,"   \
 	" code, message, headers"
-#define COLUMNS_WHOLE COLUMNS ", head, body, result"
+#define COLUMNS_WHOLE COLUMNS ", head, body, result, hops"
 /* clang-format on */
 
 static const struct row_stmt_field fields[] = {
@@ -38,10 +38,11 @@ static const struct row_stmt_field fields[] = {
 	ROW_FIELD(BYTES, struct row_delivery, head),
 	ROW_FIELD(BYTES, struct row_delivery, body),
 	ROW_FIELD(BYTES, struct row_delivery, result),
+	ROW_FIELD(U32, struct row_delivery, hops),
 };
 static const struct row_stmt_shape shape = ROW_SHAPE("delivery", fields);
 static const struct row_stmt_shape list_shape = {
-	"delivery", fields, sizeof(fields) / sizeof(*fields) - 3};
+	"delivery", fields, sizeof(fields) / sizeof(*fields) - 4};
 
 /* ---- one ---- */
 
@@ -84,7 +85,7 @@ row_delivery_insert(struct store_db *db, const struct row_delivery *row, uint64_
 	static const char sql[] =
 		"INSERT INTO delivery (" COLUMNS_WHOLE ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
 		" ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,"
-		" ?25)";
+		" ?25, ?26)";
 	bool has_key = row->idempotency_key && row->idempotency_key[0];
 	int rc = has_key ? row_delivery_known(db, row, known_since_ms, ret_known, err) : 0;
 

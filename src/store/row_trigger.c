@@ -13,12 +13,14 @@ static const struct row_stmt_field fields[] = {
 };
 static const struct row_stmt_shape shape = ROW_SHAPE("trigger", fields);
 
+/* One that sends to a URL has no function: NULL in the table, so that the foreign key lets it stand
+ * alone. */
 int
 row_trigger_insert(struct store_db *db, const struct row_trigger *row, struct err *err)
 {
 	static const char sql[] =
 		"INSERT INTO trigger (org, name, function, document, is_enabled, created_ms,"
-		" updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+		" updated_ms) VALUES (?1, ?2, nullif(?3, ''), ?4, ?5, ?6, ?7)";
 
 	return row_stmt_write(db, sql, &shape, row, err);
 }
@@ -26,9 +28,9 @@ row_trigger_insert(struct store_db *db, const struct row_trigger *row, struct er
 int
 row_trigger_update(struct store_db *db, const struct row_trigger *row, struct err *err)
 {
-	static const char sql[] =
-		"UPDATE trigger SET function = ?3, document = ?4, is_enabled = ?5, created_ms"
-		" = ?6, updated_ms = ?7 WHERE org = ?1 AND name = ?2";
+	static const char sql[] = "UPDATE trigger SET function = nullif(?3, ''), document = ?4, "
+				  "is_enabled = ?5, created_ms"
+				  " = ?6, updated_ms = ?7 WHERE org = ?1 AND name = ?2";
 
 	return row_stmt_write(db, sql, &shape, row, err);
 }

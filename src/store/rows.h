@@ -166,8 +166,9 @@ struct row_delivery {
 	char org[64], function[64];
 	uint32_t version; /* to run; 0 for the active one */
 	uint8_t state;    /* enum row_delivery_state */
-	char origin[16];  /* "async", "event", "schedule", "redrive", "destination", "queue" */
-	char source[64];  /* name of the trigger or schedule; "" */
+	char origin[16];  /* "async", "event", "schedule", "redrive", "destination", "callback",
+			     "queue" */
+	char source[64];  /* name of the trigger, schedule or function; "" */
 	uint8_t frame;    /* enum frame_trigger: how the function gets it */
 	uint32_t attempt; /* attempts that were made */
 	uint64_t created_ms, expires_ms, ended_ms;
@@ -183,6 +184,7 @@ struct row_delivery {
 	const char *message; /* of the error */
 	const char *headers; /* of the answer: JSON object; "" without */
 	struct str result;   /* body of the answer */
+	uint32_t hops;       /* deliveries that led to it, one by another */
 };
 /* ERR_CONFLICT: the idempotency key was used for this function since `known_since_ms`; ret_known
  * is the delivery of that time. */
@@ -228,7 +230,8 @@ struct row_delivery_query {
 	unsigned n;           /* at most 1000 */
 };
 int row_delivery_list(struct store_db *db, const struct row_delivery_query *query,
-	bool (*each)(const struct row_delivery *row /* without head, body, result */, void *arg),
+	bool (*each)(
+		const struct row_delivery *row /* without head, body, result, hops */, void *arg),
 	void *arg, struct err *err) ON_STORE; /* newest first */
 /* Dead ones of a function (NULL: of the org); at most n. */
 int row_delivery_purge(struct store_db *db, const char *org, const char *function, unsigned n,
@@ -280,9 +283,9 @@ int row_event_list(struct store_db *db, const struct row_event *after, unsigned 
 int row_event_trim(struct store_db *db, uint64_t before_ms, unsigned n, unsigned *ret_removed,
 	struct err *err) ON_STORE;
 
-/* ---- trigger: which events a function is called for; goes with its function ---- */
+/* ---- trigger: what becomes of which events; goes with its function ---- */
 struct row_trigger {
-	char org[64], name[64], function[64];
+	char org[64], name[64], function[64]; /* function "" where it sends to a URL */
 	const char *document; /* JSON as domain/trigger.h writes it: filter, policy */
 	bool is_enabled;
 	uint64_t created_ms, updated_ms;

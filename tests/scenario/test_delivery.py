@@ -319,13 +319,20 @@ def test_a_callback_is_tried_again_and_tells_of_a_failure_too(org):
             assert headers['X-Mayfly-Error'] == 'function_error' and body == b''
 
 
-def test_a_callback_does_not_reach_what_the_provider_does_not_open(daemon, org):
+def posts_of(org, state=None):
+    query = '?function=@posts' + (f'&state={state}' if state else '')
+    return org.client.get(f'{org.path}/deliveries{query}').expect(200).json()['deliveries']
+
+
+def test_a_callback_does_not_reach_what_the_provider_does_not_open(org):
     org.deploy('echo', ECHO)
     call_id = put_id(org, 'echo', {}, callback='http://169.254.169.254/latest/meta-data/')
-    ended(org, call_id)
-    [line] = wait_until(lambda: [line for line in daemon.log_lines('delivery.callback_failed')
-                                 if call_id in line], 'the failure in the log', 30)
-    assert 'tries=1' in line and 'may not be reached' in line
+    assert ended(org, call_id)['state'] == 'done'
+    [post] = wait_until(lambda: posts_of(org, 'dead'), 'the dead post', 30)
+    assert post['idempotency_key'].startswith(f'callback/{call_id}/')
+    assert post['origin'] == 'callback' and post['source'] == 'echo'
+    assert post['attempt_count'] == 1 and post['code'] == 'forbidden'
+    assert 'may not be reached' in post['message']
 
 
 def test_destinations_are_told_how_it_ended(org):

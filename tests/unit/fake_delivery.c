@@ -22,41 +22,72 @@ is_known(struct str key)
 	return false;
 }
 
-static void
-note(const struct delivery_request *request, struct fake_put *put)
+/* Where to note it; NULL when it is answered already. */
+static struct fake_put *
+take(struct str idempotency_key, delivery_put_fn *done, void *arg) ON_LOOP
 {
-	snprintf(put->function, sizeof(put->function), "%s", request->function->name);
-	snprintf(put->source, sizeof(put->source), "%s", request->source);
-	snprintf(put->order_key, sizeof(put->order_key), "%.*s", STR_ARG(request->order_key));
+	struct delivery_accepted accepted = {.is_known = is_known(idempotency_key)};
+	struct fake_put *put = &fake_delivery.puts[fake_delivery.n];
+	struct err err = {0};
+
+	if (accepted.is_known) {
+		done(0, &accepted, NULL, arg);
+		return NULL;
+	}
+	if (fake_delivery.refuse_from && fake_delivery.n + 1 >= fake_delivery.refuse_from) {
+		done(err_set(&err, ERR_RATE, "the queue is full"), NULL, &err, arg);
+		return NULL;
+	}
+	must(fake_delivery.n < FAKE_PUTS);
 	snprintf(put->idempotency_key, sizeof(put->idempotency_key), "%.*s",
-		STR_ARG(request->idempotency_key));
-	put->body = str_dup(request->body);
-	put->attempts = request->policy ? request->policy->attempts : 0;
+		STR_ARG(idempotency_key));
+	fake_delivery.n++;
+	put->done = done;
+	put->arg = arg;
+	return put;
+}
+
+static void
+answer(struct fake_put *put) ON_LOOP
+{
+	const struct delivery_accepted accepted = {.is_known = false};
+
+	if (!fake_delivery.is_held)
+		put->done(0, &accepted, NULL, put->arg);
 }
 
 void
 delivery_put(struct delivery_host *host, const struct delivery_request *request,
 	delivery_put_fn *done, void *arg)
 {
-	struct delivery_accepted accepted = {.is_known = is_known(request->idempotency_key)};
-	struct fake_put *put = &fake_delivery.puts[fake_delivery.n];
-	struct err err = {0};
+	struct fake_put *put = take(request->idempotency_key, done, arg);
 
-	if (accepted.is_known) {
-		done(0, &accepted, NULL, arg);
+	if (!put)
 		return;
-	}
-	if (fake_delivery.refuse_from && fake_delivery.n + 1 >= fake_delivery.refuse_from) {
-		done(err_set(&err, ERR_RATE, "the queue is full"), NULL, &err, arg);
+	snprintf(put->function, sizeof(put->function), "%s", request->function->name);
+	snprintf(put->source, sizeof(put->source), "%s", request->source);
+	snprintf(put->order_key, sizeof(put->order_key), "%.*s", STR_ARG(request->order_key));
+	put->body = str_dup(request->body);
+	put->attempts = request->policy ? request->policy->attempts : 0;
+	put->hops = request->hops;
+	answer(put);
+}
+
+void
+delivery_post(struct delivery_host *host, const struct delivery_post *post, delivery_put_fn *done,
+	void *arg)
+{
+	struct fake_put *put = take(post->idempotency_key, done, arg);
+
+	if (!put)
 		return;
-	}
-	must(fake_delivery.n < FAKE_PUTS);
-	note(request, put);
-	fake_delivery.n++;
-	put->done = done;
-	put->arg = arg;
-	if (!fake_delivery.is_held)
-		done(0, &accepted, NULL, arg);
+	snprintf(put->url, sizeof(put->url), "%s", post->url);
+	snprintf(put->source, sizeof(put->source), "%s", post->source);
+	snprintf(put->order_key, sizeof(put->order_key), "%.*s", STR_ARG(post->order_key));
+	put->body = str_dup(post->body);
+	put->attempts = post->policy ? post->policy->attempts : 0;
+	put->hops = post->hops;
+	answer(put);
 }
 
 void
@@ -76,5 +107,10 @@ delivery_function_changed(struct function *function)
 
 void
 delivery_function_gone(struct function *function)
+{
+}
+
+void
+delivery_org_gone(struct domain *domain, const char *org)
 {
 }

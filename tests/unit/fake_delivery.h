@@ -10,9 +10,10 @@
 #define FAKE_PUTS 64
 
 struct fake_put {
-	char function[64], source[64], order_key[129], idempotency_key[129];
+	char function[64], url[129], source[64], order_key[129], idempotency_key[129];
 	char *body;        /* owned */
 	unsigned attempts; /* of its policy; 0 without */
+	uint32_t hops;
 	delivery_put_fn *done;
 	void *arg;
 };

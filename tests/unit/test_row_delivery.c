@@ -108,6 +108,7 @@ full_delivery(void)
 		.message = "too late",
 		.headers = "{\"a\":\"b\"}",
 		.result = {"\xfe\0", 2},
+		.hops = 3000000000u,
 	};
 }
 
@@ -149,6 +150,7 @@ check_full(const struct row_delivery *row, void *arg)
 	assert_string_equal(row->message, want.message);
 	assert_string_equal(row->headers, want.headers);
 	assert_bytes(row->result, want.result);
+	assert_int_equal(row->hops, want.hops);
 }
 
 static void

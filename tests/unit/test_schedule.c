@@ -93,6 +93,11 @@ delivery_function_gone(struct function *function)
 {
 }
 
+void
+delivery_org_gone(struct domain *domain, const char *org)
+{
+}
+
 static void
 put_release(void)
 {

@@ -151,7 +151,43 @@ what_version_2_held_is_there_in_version_3(void **state)
 		0);
 }
 
+static void
+triggers_and_deliveries_of_version_3_are_there_in_version_4(void **state)
+{
+	static const char rows_of_3[] =
+		"INSERT INTO org VALUES ('acme', 1, '{}');"
+		"INSERT INTO function VALUES ('acme', 'a', 'a', 1, 1, 1, 1);"
+		"INSERT INTO trigger VALUES ('acme', 't', 'a', '{}', 1, 2, 3);"
+		"INSERT INTO delivery VALUES ('01', 'acme', 'a', 0, 0, 'async', '', 0, 0, 1, 1, 1, "
+		"0,"
+		" '', '', '', '', '', 0, '', '', '', x'', x'0102', x'');"
+		"INSERT INTO attempt VALUES ('01', 1, '02', 1, 1, 1, 200, 'ok', '', '');";
+	OWN(bare) struct bare bare = bare_open();
+
+	assert_int_equal(store_migrate(bare.sqlite, store_migrate_steps, 3, &bare.err), 0);
+	assert_int_equal(store_sqlite_exec(bare.sqlite, rows_of_3, &bare.err), 0);
+	assert_int_equal(store_migrate(bare.sqlite, store_migrate_steps, 4, &bare.err), 0);
+	assert_int_equal(
+		ask(bare.sqlite,
+			"SELECT count(*) FROM trigger, delivery, attempt WHERE hops = 0 AND"
+			" trigger.function = 'a' AND body = x'0102'"),
+		1);
+	assert_int_equal(store_sqlite_exec(bare.sqlite,
+				 "PRAGMA foreign_keys = ON; INSERT INTO trigger VALUES ('acme', "
+				 "'u', NULL, '{}', 1, 2, 3);"
+				 "DELETE FROM function",
+				 &bare.err),
+		0);
+	assert_int_equal(ask(bare.sqlite, "SELECT count(*) FROM trigger WHERE name = 'u'"), 1);
+	assert_int_equal(ask(bare.sqlite, "SELECT count(*) FROM trigger"), 1);
+	assert_int_equal(store_sqlite_exec(bare.sqlite, "DELETE FROM org", &bare.err), 0);
+	assert_int_equal(ask(bare.sqlite, "SELECT (SELECT count(*) FROM trigger)"
+					  " + (SELECT count(*) FROM delivery)"),
+		0);
+}
+
 UNIT_TESTS(it(steps_run_once_each_and_in_order), it(a_step_that_fails_leaves_the_version_before_it),
 	it(a_step_that_leaves_rows_pointing_nowhere_is_undone),
 	it(a_newer_schema_is_refused_with_both_numbers),
-	it(every_earlier_version_becomes_the_newest), it(what_version_2_held_is_there_in_version_3))
+	it(every_earlier_version_becomes_the_newest), it(what_version_2_held_is_there_in_version_3),
+	it(triggers_and_deliveries_of_version_3_are_there_in_version_4))

@@ -328,7 +328,7 @@ every_foreign_key_has_an_index(void **state)
 		assert_string_equal(fault, "");
 	}
 	sqlite3_finalize(keys);
-	assert_int_equal(n, 12);
+	assert_int_equal(n, 13);
 }
 
 static void

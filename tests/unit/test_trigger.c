@@ -216,11 +216,11 @@ what_waits_is_seen_per_trigger_and_what_ended_is_counted(void **state)
 
 	kit_deploy(kit, "greet");
 	trigger = put(kit, "t", "{'function':'greet'}", NULL);
-	kit_count(kit,
-		"INSERT INTO delivery SELECT 'id' || value, 'acme', 'greet', 0, value / 3, "
-		"'event', "
-		"'t', 0, 0, 1000 * value, 0, 0, 0, '', '', '', '', '', 0, '', '', '', x'', x'', x''"
-		" FROM json_each('[1,2,3]') RETURNING 1");
+	kit_count(kit, "INSERT INTO delivery SELECT 'id' || value, 'acme', 'greet', 0, value / 3, "
+		       "'event', "
+		       "'t', 0, 0, 1000 * value, 0, 0, 0, '', '', '', '', '', 0, '', '', '', x'', "
+		       "x'', x'', 0"
+		       " FROM json_each('[1,2,3]') RETURNING 1");
 	trigger_look(&kit->domain, on_looked, kit);
 	kit_await(kit);
 	trigger_settled(&kit->domain, "acme", "t", true);
