@@ -73,6 +73,9 @@ amqp_lane_down(struct lane *lane, const struct err *why, bool is_publish)
 		amqp_consume_fail(amqp);
 		amqp_topology_forget(amqp);
 	} else if (is_publish) {
+		/* An exchange has gone, and took its bindings along. */
+		if (why->code == ERR_NOT_FOUND)
+			amqp_topology_declare(amqp, NULL);
 		amqp_publish_fail(amqp, why);
 	} else {
 		amqp_set_giving_up(amqp, true);

@@ -67,6 +67,8 @@ void amqp_declare_exchange(struct amqp *amqp, const char *name, const char *type
 void amqp_declare_queue(struct amqp *amqp, const struct amqp_queue *queue) ON_LOOP;
 void amqp_bind(struct amqp *amqp, const char *queue, const char *exchange, const char *key) ON_LOOP;
 void amqp_delete_queue(struct amqp *amqp, const char *name) ON_LOOP;
+/* The queue and its bindings once more, where somebody has taken them away. */
+void amqp_declare_again(struct amqp *amqp, const char *queue) ON_LOOP;
 /* A refusal (name in use with other arguments, no right) is told once here, and the log says it. */
 void amqp_on_refused(struct amqp *amqp,
 	void (*refused)(const char *what, const struct err *why, void *arg), void *arg);
@@ -78,8 +80,8 @@ struct amqp_publish {
 	/* 0 when the broker has it (for a quorum queue: on a majority's disks). UNAVAILABLE: there
 	 * is no connection, the broker takes none, or it is not known whether it has it. Perhaps
 	 * before amqp_publish() returns; the struct is the caller's again. An exchange that is not
-	 * there ends the connection with all that waits on it: declare it, passively if it is
-	 * another's. */
+	 * there, or a message that is too large for the broker, ends the connection with all that
+	 * waits on it, and each is told the broker's reason, whosever it is. */
 	void (*done)(struct amqp_publish *publish, int code, const struct err *err);
 	void *frame; /* private */
 };

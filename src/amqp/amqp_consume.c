@@ -2,8 +2,8 @@
 /*
  * amqp_consume - consumers and the tags of what they were given, and questions about queues.
  *
- * A tag that is told has the consumer's life in its upper bits: one of an earlier connection is
- * recognised, and never acknowledges what has the same number now.
+ * A tag that is told has the consumer's life in its upper bits: one of an earlier connection, or of
+ * an earlier consumer, is recognised, and never acknowledges what has the same number now.
  */
 #include "amqp/amqp_inside.h"
 #include "base/own.h"
@@ -35,7 +35,7 @@ amqp_consume_begin(struct amqp *amqp)
 	for (size_t i = 0; i < amqp->n_consumers; i++) {
 		if (!amqp->consumers[i])
 			continue;
-		amqp->consumers[i]->life++;
+		amqp->consumers[i]->life = ++amqp->n_lives;
 		consume_send(amqp->consumers[i]);
 	}
 }
@@ -88,7 +88,7 @@ amqp_consume_lost(struct amqp *amqp, uint32_t number)
 
 	if (!consumer)
 		return;
-	consumer->life++;
+	consumer->life = ++amqp->n_lives;
 	consumer->is_lost = true;
 	loop_timer_start(amqp->loop, &amqp->again, CONSUME_AGAIN_MS, consume_on_again);
 }
@@ -120,7 +120,8 @@ amqp_consume(struct amqp *amqp, const char *queue, unsigned prefetch, amqp_messa
 	size_t slot = consume_slot(amqp);
 
 	consumer->amqp = amqp;
-	consumer->number = (uint32_t)(++amqp->n_lives) << 16 | (uint32_t)slot;
+	consumer->life = ++amqp->n_lives;
+	consumer->number = (uint32_t)consumer->life << 16 | (uint32_t)slot;
 	consumer->prefetch = prefetch;
 	consumer->queue = str_dup(str_of(queue));
 	consumer->on_message = on_message;

@@ -86,6 +86,12 @@ amqp_topology_declare(struct amqp *amqp, const char *queue)
 }
 
 void
+amqp_declare_again(struct amqp *amqp, const char *queue)
+{
+	amqp_topology_declare(amqp, queue);
+}
+
+void
 amqp_topology_forget(struct amqp *amqp)
 {
 	struct amqp_item *item;

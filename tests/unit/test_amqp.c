@@ -212,6 +212,37 @@ no_more_come_than_the_prefetch_and_what_is_not_acknowledged_comes_again(void **s
 }
 
 static void
+a_tag_of_a_consumer_that_is_gone_acknowledges_nothing(void **state)
+{
+	struct amqp_kit kit;
+	struct heap heap, other;
+	uint64_t old;
+
+	thread_on_loop();
+	amqp_kit_open_up(&kit);
+	heap_open(&heap, &kit, "gone", 3);
+	heap_open(&other, &kit, "other", 1);
+	heap.is_keeping = true;
+	for (unsigned i = 0; i < 3; i++)
+		heap_put(&heap, i);
+	heap.consumer = amqp_consume(kit.amqp, heap.queue, 3, heap_on_message, &heap);
+	amqp_kit_wait(kit.loop, heap.n_kept == 3);
+	old = heap.kept[0];
+	amqp_cancel(heap.consumer);
+	/* Takes the former's place, so that the next has another channel, with the same numbers. */
+	other.consumer = amqp_consume(kit.amqp, other.queue, 1, heap_on_message, &other);
+	heap.consumer = amqp_consume(kit.amqp, heap.queue, 3, heap_on_message, &heap);
+	amqp_kit_wait(kit.loop, heap.n_kept == 6);
+	amqp_ack(heap.consumer, old);
+	amqp_cancel(heap.consumer);
+	heap.consumer = amqp_consume(kit.amqp, heap.queue, 3, heap_on_message, &heap);
+	amqp_kit_wait(kit.loop, heap.n_kept == 9);
+	heap_done(&other);
+	heap_done(&heap);
+	amqp_kit_close(&kit);
+}
+
+static void
 count_came(void *arg, int code, uint64_t n_messages, uint64_t n_consumers)
 {
 	int64_t *ret = arg;
@@ -537,6 +568,7 @@ a_broker_that_is_killed_and_comes_back_loses_nothing_confirmed(void **state)
 UNIT_TESTS(it(a_message_arrives_with_its_properties),
 	it(what_no_queue_takes_is_told_of_the_right_message),
 	it(no_more_come_than_the_prefetch_and_what_is_not_acknowledged_comes_again),
+	it(a_tag_of_a_consumer_that_is_gone_acknowledges_nothing),
 	it(a_queue_is_counted_and_one_that_is_not_there_is_said_to_be),
 	it(a_queue_of_that_name_with_other_arguments_is_told_once),
 	it(a_wrong_password_is_told_and_tried_again),
