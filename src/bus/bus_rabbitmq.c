@@ -61,6 +61,7 @@ bus_rabbit_item_new(struct bus_queue *queue, const struct row_delivery *row, uin
 	item->queue = queue;
 	item->created_ms = row->created_ms;
 	item->due_ms = row->due_ms;
+	item->expires_ms = row->expires_ms;
 	item->attempt = row->attempt;
 	item->n_bytes = n_bytes;
 	item->age = (struct bus_place){item->created_ms, item->id};
@@ -104,6 +105,14 @@ bus_rabbit_item_wait(struct rabbit_item *item)
 	rabbit_item_drop_message(item);
 	item->state = RABBIT_WAITING;
 	bus_rabbit_item_count(item, true);
+}
+
+void
+bus_rabbit_item_withdraw(struct rabbit_item *item)
+{
+	rabbit_item_drop_message(item);
+	item->state = RABBIT_WITHDRAWN;
+	bus_rabbit_item_count(item, false);
 }
 
 void
@@ -244,6 +253,17 @@ rabbit_on_copy(struct rabbit_item *item, struct amqp_consumer *source, uint64_t 
 	item->tag = tag;
 }
 
+/* It says that it is ours, and its id is that of another function's, which may be a stranger itself
+ * until the store was asked. */
+static void
+rabbit_on_stray(const struct rabbit_item *other, struct amqp_consumer *source, uint64_t tag) ON_LOOP
+{
+	if (other->state == RABBIT_CHECKING)
+		amqp_reject(source, tag, true);
+	else
+		amqp_ack(source, tag);
+}
+
 static void
 rabbit_on_message(struct amqp_consumer *source, const struct amqp_message *message, void *arg)
 {
@@ -252,6 +272,11 @@ rabbit_on_message(struct amqp_consumer *source, const struct amqp_message *messa
 	struct rabbit_item *item = map_find(&queue->bus->items, str_of(read->row.id));
 
 	thread_on_loop();
+	if (item && item->queue != queue && !read->is_foreign) {
+		free(read);
+		rabbit_on_stray(item, source, message->tag);
+		return;
+	}
 	/* Somebody else's, with the id of another function's. */
 	if (item && item->queue != queue) {
 		id_ulid(read->row.id);
@@ -272,6 +297,8 @@ rabbit_on_message(struct amqp_consumer *source, const struct amqp_message *messa
 	item->message = read;
 	item->source = source;
 	item->tag = message->tag;
+	item->is_promised = item->is_there = true;
+	item->n_missed = 0;
 	if (item->state == RABBIT_CHECKING)
 		bus_rabbit_check(item);
 	else
@@ -385,10 +412,8 @@ rabbit_withdraw(struct bus *bus, const char *org, const char *function, const ch
 	if (!item || (item->state != RABBIT_WAITING && item->state != RABBIT_READY) ||
 		strcmp(item->queue->org, org) != 0 || strcmp(item->queue->function, function) != 0)
 		return ERR_NOT_FOUND;
-	if (item->state == RABBIT_READY)
-		bus_rabbit_item_ack(item);
-	bus_rabbit_item_free(item);
-	bus_rabbit_cancel(rabbit, org, id);
+	bus_rabbit_item_withdraw(item);
+	bus_rabbit_cancel(item);
 	return 0;
 }
 
@@ -467,7 +492,7 @@ rabbit_is_up(const struct bus *bus)
 static void
 rabbit_end(struct rabbit *bus)
 {
-	if (!bus->is_closing || bus->n_asked || !bus->is_timer_closed)
+	if (!bus->is_closing || bus->n_asked)
 		return;
 	map_each (&bus->queues, entry)
 		rabbit_queue_free(entry->value);
@@ -523,10 +548,19 @@ rabbit_drop(struct bus *bus, const char *org, const char *function)
 static void
 rabbit_on_timer_closed(struct loop_timer *timer)
 {
-	struct rabbit *bus = list_owner(timer, struct rabbit, timer);
+	bus_rabbit_release(list_owner(timer, struct rabbit, timer));
+}
 
-	bus->is_timer_closed = true;
-	rabbit_end(bus);
+static void
+rabbit_on_again_closed(struct loop_timer *timer)
+{
+	bus_rabbit_release(list_owner(timer, struct rabbit, again_timer));
+}
+
+static void
+rabbit_on_lost_closed(struct loop_timer *timer)
+{
+	bus_rabbit_release(list_owner(timer, struct rabbit, lost_timer));
 }
 
 static void
@@ -545,9 +579,11 @@ rabbit_close(struct bus *bus)
 	}
 	rabbit_free_items(rabbit, NULL);
 	list_remove(&rabbit->flush.link);
-	rabbit->n_asked++;
+	bus_rabbit_ask_again(rabbit);
+	rabbit->n_asked += 3;
 	loop_timer_close(&rabbit->timer, rabbit_on_timer_closed);
-	bus_rabbit_release(rabbit);
+	loop_timer_close(&rabbit->again_timer, rabbit_on_again_closed);
+	loop_timer_close(&rabbit->lost_timer, rabbit_on_lost_closed);
 }
 
 static int
@@ -565,10 +601,12 @@ rabbit_open(const struct bus_config *config, struct bus **ret, struct err *err)
 	rabbit->amqp = config->amqp;
 	snprintf(rabbit->exchange, sizeof(rabbit->exchange), "%s", config->exchange);
 	list_init(&rabbit->to_pump);
+	list_init(&rabbit->again);
 	list_init(&rabbit->flush.link);
 	rabbit->flush.run = rabbit_on_flush;
 	bus_rabbit_declare(rabbit);
 	bus_rabbit_load(rabbit);
+	bus_rabbit_lost_start(rabbit);
 	*ret = &rabbit->bus;
 	return 0;
 }

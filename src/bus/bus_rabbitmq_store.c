@@ -11,12 +11,54 @@
 
 #define RABBIT_PAGE          1000
 #define RABBIT_CANCELLED_FOR (24 * 3600000ull) /* kept until its key is forgotten */
+#define RABBIT_AGAIN_MS      1000
+
+/* ---- asking ---- */
+
+void
+bus_rabbit_ask(struct rabbit *bus, struct store_message *message)
+{
+	bus->n_asked++;
+	store_ask(bus->store, message);
+}
+
+void
+bus_rabbit_ask_again(struct rabbit *bus)
+{
+	struct store_message *message;
+
+	while ((message = list_first(&bus->again, struct store_message, link))) {
+		list_remove(&message->link);
+		store_ask(bus->store, message);
+	}
+}
+
+static void
+rabbit_on_again(struct loop_timer *timer)
+{
+	thread_on_loop();
+	bus_rabbit_ask_again(list_owner(timer, struct rabbit, again_timer));
+}
+
+bool
+bus_rabbit_answered(struct rabbit *bus, struct store_message *message)
+{
+	bool is_refused = message->code == ERR_UNAVAILABLE || message->code == ERR_SYSTEM ||
+			  message->code == ERR_INTERNAL;
+
+	if (!is_refused || bus->is_closing)
+		return true;
+	if (list_is_empty(&bus->again))
+		loop_timer_start(bus->loop, &bus->again_timer, RABBIT_AGAIN_MS, rabbit_on_again);
+	list_push_back(&bus->again, &message->link);
+	return false;
+}
 
 /* ---- what waits ---- */
 
 struct rabbit_loaded {
 	char id[ID_ULID_SIZE], org[64], function[64];
-	uint64_t created_ms, due_ms;
+	uint64_t created_ms, due_ms, expires_ms;
 	uint32_t attempt;
 };
 
@@ -56,6 +98,7 @@ rabbit_load_row(const struct row_delivery *row, void *arg)
 	memcpy(loaded->function, row->function, sizeof(loaded->function));
 	loaded->created_ms = row->created_ms;
 	loaded->due_ms = row->due_ms;
+	loaded->expires_ms = row->expires_ms;
 	loaded->attempt = row->attempt;
 	load->n_page++;
 	return true;
@@ -103,19 +146,25 @@ rabbit_load_done(struct store_message *message)
 {
 	struct rabbit_load *load = list_owner(message, struct rabbit_load, message);
 	struct rabbit *bus = load->bus;
+	struct rabbit_item *item;
 
 	thread_on_loop();
+	if (!bus_rabbit_answered(bus, message))
+		return;
 	for (size_t i = 0; message->code == 0 && !bus->is_closing && i < load->n; i++) {
 		const struct rabbit_loaded *loaded = &load->rows[i];
 		struct row_delivery row = {.created_ms = loaded->created_ms,
 			.due_ms = loaded->due_ms,
+			.expires_ms = loaded->expires_ms,
 			.attempt = loaded->attempt};
 
 		if (map_find(&bus->items, str_of(loaded->id)))
 			continue;
 		memcpy(row.id, loaded->id, sizeof(row.id));
-		bus_rabbit_item_wait(bus_rabbit_item_new(
-			bus_rabbit_queue(bus, loaded->org, loaded->function), &row, 0));
+		item = bus_rabbit_item_new(
+			bus_rabbit_queue(bus, loaded->org, loaded->function), &row, 0);
+		item->is_promised = true;
+		bus_rabbit_item_wait(item);
 	}
 	free(load->rows);
 	free(load->queues);
@@ -131,8 +180,7 @@ bus_rabbit_load(struct rabbit *bus)
 	load->bus = bus;
 	load->message.work = rabbit_load_work;
 	load->message.done = rabbit_load_done;
-	bus->n_asked++;
-	store_ask(bus->store, &load->message);
+	bus_rabbit_ask(bus, &load->message);
 }
 
 /* ---- what is not known here ---- */
@@ -141,8 +189,9 @@ struct rabbit_check {
 	struct store_message message;
 	struct rabbit *bus;       /* borrowed */
 	struct rabbit_item *item; /* borrowed; NULL when it has gone meanwhile */
-	struct row_delivery row;  /* without a payload */
-	bool is_known;
+	struct row_delivery row;  /* without a payload; its order key is owned */
+	bool is_foreign, is_known;
+	char function[64]; /* of the row that is known */
 	uint8_t state;
 	uint32_t attempt;
 	uint64_t due_ms;
@@ -154,12 +203,13 @@ rabbit_check_found(const struct row_delivery *row, void *arg)
 	struct rabbit_check *check = arg;
 
 	check->is_known = true;
+	memcpy(check->function, row->function, sizeof(check->function));
 	check->state = row->state;
 	check->attempt = row->attempt;
 	check->due_ms = row->due_ms;
 }
 
-/* The row's texts are the item's message's, which nobody changes meanwhile. */
+/* Only what is somebody else's gets a row. */
 static int
 rabbit_check_work(struct store_db *db, struct store_message *message, struct err *err)
 {
@@ -170,37 +220,33 @@ rabbit_check_work(struct store_db *db, struct store_message *message, struct err
 	thread_on_store();
 	check->is_known = false;
 	rc = row_delivery_find(db, check->row.org, check->row.id, rabbit_check_found, check, err);
-	if (rc != ERR_NOT_FOUND)
+	if (rc != ERR_NOT_FOUND || !check->is_foreign)
 		return rc;
-	return row_delivery_insert(db, &check->row, UINT64_MAX >> 1, known, err);
+	return row_delivery_insert(db, &check->row, 0, known, err);
 }
 
-/* What has no row was put by others, whatever its headers say that it comes from. */
-static void
-rabbit_check_disown(struct row_delivery *row)
+static bool
+rabbit_check_is_over(const struct rabbit_check *check, int code)
 {
-	snprintf(row->origin, sizeof(row->origin), "queue");
-	row->source[0] = '\0';
-	row->hops = 0;
+	return code < 0 ||
+	       (check->is_known && (check->state != ROW_DELIVERY_QUEUED ||
+					   strcmp(check->function, check->row.function)));
 }
 
 static void
 rabbit_check_judge(struct rabbit_check *check, struct rabbit_item *item, int code) ON_LOOP
 {
 	item->holder = NULL;
-	if (code == ERR_NOT_FOUND || code == ERR_CONFLICT || code == ERR_INVALID ||
-		(check->is_known && check->state != ROW_DELIVERY_QUEUED)) {
-		/* Its org is gone, or it has ended. */
+	/* It has ended, its org is gone, or it is not what it says. */
+	if (rabbit_check_is_over(check, code)) {
 		bus_rabbit_item_ack(item);
 		bus_rabbit_item_free(item);
 		return;
 	}
-	item->message->is_foreign = !check->is_known;
-	if (!check->is_known) {
-		rabbit_check_disown(&item->message->row);
-	} else {
+	if (check->is_known) {
 		item->attempt = check->attempt;
 		item->due_ms = check->due_ms;
+		item->message->is_foreign = false;
 	}
 	bus_rabbit_item_count(item, true);
 	bus_rabbit_item_ready(item);
@@ -210,20 +256,14 @@ static void
 rabbit_check_done(struct store_message *message)
 {
 	struct rabbit_check *check = list_owner(message, struct rabbit_check, message);
-	struct rabbit_item *item = check->item;
 	struct rabbit *bus = check->bus;
 
 	thread_on_loop();
-	/* A store that cannot answer now is asked again with the message, which goes back. */
-	if (item && message->code < 0 && message->code != ERR_NOT_FOUND &&
-		message->code != ERR_CONFLICT && message->code != ERR_INVALID) {
-		if (item->source == item->queue->source && item->source)
-			amqp_reject(item->source, item->tag, true);
-		bus_rabbit_item_free(item);
-	} else if (item) {
-		rabbit_check_judge(check, item, message->code);
-	}
-	free((char *)check->row.path);
+	if (!bus_rabbit_answered(bus, message))
+		return;
+	if (check->item)
+		rabbit_check_judge(check, check->item, message->code);
+	free((char *)check->row.order_key);
 	free(check);
 	bus_rabbit_release(bus);
 }
@@ -232,37 +272,22 @@ void
 bus_rabbit_check(struct rabbit_item *item)
 {
 	struct rabbit_check *check = mem_new(sizeof(*check));
-	const struct row_delivery *row = &item->message->row;
-	char *texts, *at;
-	size_t size = 5;
+	struct row_delivery *row = &check->row;
 
 	check->bus = item->bus;
 	check->item = item;
+	check->is_foreign = item->message->is_foreign;
 	item->holder = &check->item;
 	item->state = RABBIT_CHECKING;
-	check->row = *row;
+	*row = item->message->row;
 	/* A copy: the item may go before the answer. */
-	size += strlen(row->path) + strlen(row->method) + strlen(row->order_key) +
-		strlen(row->idempotency_key) + strlen(row->callback_url);
-	texts = at = mem_new(size);
-	check->row.path = at;
-	at = stpcpy(at, row->path) + 1;
-	check->row.method = at;
-	at = stpcpy(at, row->method) + 1;
-	check->row.order_key = at;
-	at = stpcpy(at, row->order_key) + 1;
-	check->row.idempotency_key = at;
-	at = stpcpy(at, row->idempotency_key) + 1;
-	check->row.callback_url = at;
-	stpcpy(at, row->callback_url);
-	must(check->row.path == texts);
-	check->row.head = check->row.body = check->row.result = STR("");
-	check->row.message = check->row.headers = "";
-	rabbit_check_disown(&check->row);
+	row->order_key = str_dup(str_of(row->order_key));
+	row->path = row->method = row->idempotency_key = row->callback_url = "";
+	row->head = row->body = row->result = STR("");
+	row->message = row->headers = "";
 	check->message.work = rabbit_check_work;
 	check->message.done = rabbit_check_done;
-	item->bus->n_asked++;
-	store_ask(item->bus->store, &check->message);
+	bus_rabbit_ask(item->bus, &check->message);
 }
 
 /* ---- how it went ---- */
@@ -299,6 +324,9 @@ rabbit_write_done(struct store_message *message)
 	struct rabbit *bus = write->bus;
 
 	thread_on_loop();
+	/* That it is to come again may go missing, and must not be said when it has ended. */
+	if (item && !bus_rabbit_answered(bus, message))
+		return;
 	if (item) {
 		item->holder = NULL;
 		if (message->code == 0)
@@ -352,8 +380,7 @@ rabbit_write_send(struct rabbit *bus, struct rabbit_item *item, const struct row
 		item->holder = &write->item;
 	write->message.work = rabbit_write_work;
 	write->message.done = rabbit_write_done;
-	bus->n_asked++;
-	store_ask(bus->store, &write->message);
+	bus_rabbit_ask(bus, &write->message);
 }
 
 void
@@ -378,9 +405,11 @@ bus_rabbit_write_retry(struct rabbit *bus, const struct row_delivery *row)
 
 struct rabbit_leave {
 	struct store_message message;
-	struct rabbit *bus; /* borrowed */
+	struct rabbit *bus;       /* borrowed */
+	struct rabbit_item *item; /* borrowed; NULL when it has gone meanwhile */
 	char org[64], id[ID_ULID_SIZE];
 	struct store_db *db; /* borrowed while work() runs */
+	struct err *err;     /* the same */
 	int code;
 };
 
@@ -397,7 +426,7 @@ rabbit_leave_found(const struct row_delivery *row, void *arg)
 	gone.ended_ms = clock_unix_ms();
 	gone.due_ms = gone.ended_ms + RABBIT_CANCELLED_FOR;
 	snprintf(gone.code, sizeof(gone.code), "%s", err_word(ERR_CANCELLED));
-	leave->code = row_delivery_update(leave->db, &gone, NULL);
+	leave->code = row_delivery_update(leave->db, &gone, leave->err);
 }
 
 static int
@@ -408,6 +437,7 @@ rabbit_leave_work(struct store_db *db, struct store_message *message, struct err
 
 	thread_on_store();
 	leave->db = db;
+	leave->err = err;
 	leave->code = 0;
 	rc = row_delivery_find(db, leave->org, leave->id, rabbit_leave_found, leave, err);
 	return rc < 0 ? rc : leave->code;
@@ -420,20 +450,28 @@ rabbit_leave_done(struct store_message *message)
 	struct rabbit *bus = leave->bus;
 
 	thread_on_loop();
+	if (!bus_rabbit_answered(bus, message))
+		return;
+	if (leave->item) {
+		leave->item->holder = NULL;
+		bus_rabbit_item_ack(leave->item);
+		bus_rabbit_item_free(leave->item);
+	}
 	free(leave);
 	bus_rabbit_release(bus);
 }
 
 void
-bus_rabbit_cancel(struct rabbit *bus, const char *org, const char *id)
+bus_rabbit_cancel(struct rabbit_item *item)
 {
 	struct rabbit_leave *leave = mem_new(sizeof(*leave));
 
-	leave->bus = bus;
-	snprintf(leave->org, sizeof(leave->org), "%s", org);
-	snprintf(leave->id, sizeof(leave->id), "%s", id);
+	leave->bus = item->bus;
+	leave->item = item;
+	item->holder = &leave->item;
+	snprintf(leave->org, sizeof(leave->org), "%s", item->queue->org);
+	snprintf(leave->id, sizeof(leave->id), "%s", item->id);
 	leave->message.work = rabbit_leave_work;
 	leave->message.done = rabbit_leave_done;
-	bus->n_asked++;
-	store_ask(bus->store, &leave->message);
+	bus_rabbit_ask(item->bus, &leave->message);
 }

@@ -9,13 +9,14 @@
 
 As a program it is the kit of tests in C: `rabbitmq.py PROGRAM ARGUMENT...` runs PROGRAM beside a
 broker, with MAYFLY_TEST_AMQP_PORT, _TLS_PORT, _CA, _PASSWORD and two descriptors named in
-MAYFLY_TEST_AMQP_CONTROL ("in,out"): a line `kill`, `start`, `settle`, `alarm` or `no_alarm` is done
-and answered with `ok`.
+MAYFLY_TEST_AMQP_CONTROL ("in,out"): a line `kill`, `start`, `settle`, `alarm`, `no_alarm`, `pause`,
+`resume` or `control ARGUMENT...` is done and answered with `ok`.
 """
 import contextlib
 import os
 import pathlib
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -65,7 +66,7 @@ class Broker:
         lines = [f'listeners.tcp.1 = 127.0.0.1:{self.port}', f'default_user = {self.user}',
                  f'default_pass = {self.password}', 'default_permissions.configure = .*',
                  'default_permissions.read = .*', 'default_permissions.write = .*',
-                 'disk_free_limit.absolute = 1MB', 'log.console.level = warning',
+                 'disk_free_limit.absolute = 1MB', 'max_message_size = 16777216', 'log.console.level = warning',
                  'log.file.level = info', 'heartbeat = 10', 'loopback_users = none']
         if self.tls_port:
             lines += [f'listeners.ssl.1 = 127.0.0.1:{self.tls_port}',
@@ -151,6 +152,15 @@ class Broker:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
+    def pause(self):
+        """It is there and says nothing."""
+        for pid in self._members():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self):
+        for pid in self._members():
+            os.kill(pid, signal.SIGCONT)
+
     def control(self, *arguments):
         """rabbitmqctl; takes seconds."""
         done = subprocess.run(['/usr/lib/rabbitmq/bin/rabbitmqctl', *arguments],
@@ -206,8 +216,10 @@ def main(command):
         os.close(child_out)
         with os.fdopen(from_test[0]) as orders:
             for order in orders:
+                word, *arguments = shlex.split(order)
                 {'kill': broker.kill, 'start': broker.start, 'alarm': broker.alarm,
-                 'no_alarm': broker.no_alarm, 'settle': broker.settle}[order.strip()]()
+                 'no_alarm': broker.no_alarm, 'settle': broker.settle, 'pause': broker.pause,
+                 'resume': broker.resume, 'control': broker.control}[word](*arguments)
                 os.write(to_kit[0], b'ok\n')
         return child.wait()
 

@@ -8,6 +8,7 @@
 #include "amqp/amqp.h"
 #include "base/clock.h"
 #include "store/rows.h"
+#include "store/store_db.h"
 
 #define WAIT_US 60000000
 
@@ -90,6 +91,26 @@ void
 bus_kit_remove_org(struct bus_kit *kit)
 {
 	ok(kit, store_ask_and_wait(kit->store, delete_org, kit, &kit->err));
+}
+
+static int
+set_refusing(struct store_db *db, void *arg, struct err *err)
+{
+	static const char on[] = "CREATE TABLE IF NOT EXISTS filler (bytes BLOB);"
+				 "CREATE TEMP TRIGGER refuse BEFORE UPDATE ON main.delivery"
+				 " BEGIN INSERT INTO filler VALUES (zeroblob(4000000)); END;"
+				 "PRAGMA max_page_count = 1;"; /* no more than there are */
+	static const char off[] = "DROP TRIGGER refuse; PRAGMA max_page_count = 1000000;";
+	const bool *is_refusing = arg;
+
+	thread_on_store();
+	return store_sqlite_exec(db->sqlite, *is_refusing ? on : off, err);
+}
+
+void
+bus_kit_refuse(struct bus_kit *kit, bool is_refusing)
+{
+	ok(kit, store_ask_and_wait(kit->store, set_refusing, &is_refusing, &kit->err));
 }
 
 static void

@@ -37,6 +37,8 @@ void bus_kit_close(struct bus_kit *kit);
 void bus_kit_reopen(struct bus_kit *kit);  /* bus and store, as after a restart */
 void bus_kit_add_org(struct bus_kit *kit); /* the kit's own */
 void bus_kit_remove_org(struct bus_kit *kit);
+/* The store's disk is full for rows that change. */
+void bus_kit_refuse(struct bus_kit *kit, bool is_refusing);
 OWN_DEFINE(bus_kit, struct bus_kit *, bus_kit_close)
 
 /* Runs the loop until is_done(arg); fails the test when that takes too long. */

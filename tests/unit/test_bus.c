@@ -145,6 +145,46 @@ what_is_settled_behind_nobodys_back_is_so_after_a_restart(void **state)
 	bus_kit_expect(again, "2");
 }
 
+/* ---- a store that refuses ---- */
+
+static void
+what_is_settled_while_the_store_refuses_is_not_handed_over_again(void **state)
+{
+	OWN(bus_kit) struct bus_kit *kit = bus_kit_open(0);
+	OWN(bus_kit_taker) struct bus_kit_taker *taker = bus_kit_take(kit, "a", 10);
+
+	bus_kit_put_range(kit, "a", 1, 2);
+	bus_kit_taker_wait(taker, 2);
+	bus_kit_refuse(kit, true);
+	bus_kit_settle_later(taker, 0);
+	bus_kit_rest(kit, 1500);
+	assert_int_equal(taker->n_taken, 2);
+	bus_kit_refuse(kit, false);
+	bus_kit_expect_state(kit, 1, ROW_DELIVERY_DONE);
+	bus_kit_rest(kit, 200);
+	bus_kit_expect(taker, "2");
+}
+
+static void
+what_is_withdrawn_while_the_store_refuses_never_comes(void **state)
+{
+	OWN(bus_kit) struct bus_kit *kit = bus_kit_open(0);
+	OWN(bus_kit_taker) struct bus_kit_taker *taker = NULL;
+	char id[ID_ULID_SIZE];
+
+	bus_kit_put_range(kit, "a", 1, 2);
+	bus_kit_id(1, id);
+	bus_kit_refuse(kit, true);
+	assert_int_equal(kit->ops->withdraw(kit->bus, kit->org, "a", id), 0);
+	bus_kit_rest(kit, 200);
+	taker = bus_kit_take(kit, "a", 10);
+	bus_kit_taker_wait(taker, 1);
+	bus_kit_rest(kit, 200);
+	bus_kit_expect(taker, "2");
+	bus_kit_refuse(kit, false);
+	bus_kit_expect_state(kit, 1, ROW_DELIVERY_CANCELLED);
+}
+
 /* ---- coming again ---- */
 
 static void
@@ -598,6 +638,8 @@ UNIT_TESTS(it(what_is_put_is_handed_over_as_it_was),
 	it(a_message_goes_to_its_own_function), it(a_message_for_no_org_is_refused),
 	it(what_is_settled_never_comes_again),
 	it(what_is_settled_behind_nobodys_back_is_so_after_a_restart),
+	it(what_is_settled_while_the_store_refuses_is_not_handed_over_again),
+	it(what_is_withdrawn_while_the_store_refuses_never_comes),
 	it(what_was_in_hand_comes_again_after_a_detach),
 	it(what_was_in_hand_comes_again_after_a_restart), it(a_detached_queue_keeps_what_is_put),
 	it(no_more_are_in_hand_than_there_is_credit), it(credit_may_be_given_and_taken),
