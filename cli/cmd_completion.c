@@ -63,6 +63,7 @@ print_bash(void)
 	       "\t\tCOMPREPLY=($(compgen -W \"$(mayfly ls --names 2>/dev/null)\" -- \"$word\")) "
 	       ";;\n"
 	       "\tinit|deploy) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
+	       "\tvcd) COMPREPLY=($(compgen -W 'register status unregister' -- \"$word\")) ;;\n"
 	       "\torg|token) COMPREPLY=($(compgen -W 'ls create show rm' -- \"$word\")) ;;\n"
 	       "\thelp) COMPREPLY=($(compgen -W '%s' -- \"$word\")) ;;\n"
 	       "\tcompletion) COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$word\")) ;;\n"

@@ -24,6 +24,8 @@ const struct cli_command cli_commands[] = {
 	{"trigger", CALLS, "which events call which function", cmd_trigger_help, cmd_trigger},
 	{"org", PROVIDER, "list, create or delete organisations", cmd_org_help, cmd_org},
 	{"token", PROVIDER, "list, create or revoke tokens", cmd_token_help, cmd_token},
+	{"vcd", PROVIDER, "paths of vCloud Director's API that functions answer", cmd_vcd_help,
+		cmd_vcd},
 	{"serve", HERE, "run the daemon", cmd_serve_help, cmd_serve},
 	{"doctor", HERE, "what this machine can protect and limit", cmd_doctor_help, cmd_doctor},
 	{"runtimes", HERE, "languages that the daemon found", cmd_runtimes_help, cmd_runtimes},
