@@ -49,8 +49,9 @@ from_terminal(const char *user, struct buf *out, struct err *err)
 			"no password: --password-file, $" PASSWORD_VARIABLE " or a terminal");
 	quiet = was;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
-	fprintf(stderr, "password of %s: ", user);
+	/* Before the prompt: what answers it must neither be seen nor be flushed. */
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	fprintf(stderr, "password of %s: ", user);
 	rc = type_line(out, err);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
 	fputc('\n', stderr);

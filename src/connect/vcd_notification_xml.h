@@ -3,8 +3,7 @@
  * vcd_notification_xml - the XML form of a notification as the members of the JSON form.
  *
  * <Notification type= eventId=> with Link, EntityLink rel entity, up (the org), down (the user),
- * task, task:owner, Timestamp and OperationSuccess; whatever its prefixes are. libxml2 with DTDs
- * refused, entities left alone, and no network.
+ * task, task:owner, Timestamp and OperationSuccess; whatever its prefixes are.
  */
 #ifndef MAYFLY_CONNECT_VCD_NOTIFICATION_XML_H
 #define MAYFLY_CONNECT_VCD_NOTIFICATION_XML_H
