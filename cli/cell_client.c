@@ -78,7 +78,7 @@ refuse(const struct cell *cell, const char *doing, const struct http_client_answ
 
 /* One request; headers ends with NULL. */
 static int
-send(struct cell *cell, const char *method, const char *path, const char *const *headers,
+exchange(struct cell *cell, const char *method, const char *path, const char *const *headers,
 	struct str body, struct http_client_answer *ret, struct err *err)
 {
 	int rc = http_client_send(cell->http, method, path, headers, body, TIMEOUT_MS, ret, err);
@@ -93,11 +93,10 @@ send(struct cell *cell, const char *method, const char *path, const char *const 
 static bool
 is_this_machine(struct str host)
 {
-	struct str name = host;
-
 	if (str_starts(host, STR("[::1]")))
 		return host.len == 5 || host.at[5] == ':';
-	name = str_cut(&host, ':');
+	struct str name = str_cut(&host, ':');
+
 	if (str_eq(name, STR("localhost")))
 		return true;
 	for (size_t i = 0; i < name.len; i++)
@@ -139,7 +138,7 @@ static int
 ask_version(struct cell *cell, struct err *err)
 {
 	struct http_client_answer answer = {0};
-	int rc = send(cell, "GET", "/api/versions", NULL, STR_NONE, &answer, err);
+	int rc = exchange(cell, "GET", "/api/versions", NULL, STR_NONE, &answer, err);
 
 	if (rc == 0 && answer.status != 200)
 		rc = refuse(cell, "GET /api/versions", &answer, err);
@@ -224,25 +223,23 @@ take_session(struct cell *cell, const struct http_client_answer *answer, struct 
 static int
 log_in(struct cell *cell, const char *password_file, struct err *err)
 {
-	OWN(buf) struct buf secret = BUF_INIT, header = BUF_INIT;
+	OWN(buf) struct buf secret = BUF_INIT, password = BUF_INIT, header = BUF_INIT;
 	bool is_bearer = cell->major >= BEARER_MAJOR;
 	OWN(mem) char *accept = mem_printf("Accept: application/json;version=%s", cell->version);
 	struct http_client_answer answer = {0};
-	int rc;
+	int rc = cell_password(password_file, cell->user, &password, err);
 
-	buf_printf(&secret, "%s:", cell->user);
-	OWN(buf) struct buf password = BUF_INIT;
-
-	rc = cell_password(password_file, cell->user, &password, err);
 	if (rc < 0)
 		return rc;
+	buf_printf(&secret, "%s:", cell->user);
 	buf_add_str(&secret, buf_str(&password));
 	buf_add_text(&header, "Authorization: Basic ");
 	base64_encode(buf_str(&secret), &header);
 	const char *const headers[] = {header.at, is_bearer ? accept : cell->accept, NULL};
 
-	rc = send(cell, "POST", is_bearer ? "/cloudapi/1.0.0/sessions/provider" : "/api/sessions",
-		headers, STR_NONE, &answer, err);
+	rc = exchange(cell, "POST",
+		is_bearer ? "/cloudapi/1.0.0/sessions/provider" : "/api/sessions", headers,
+		STR_NONE, &answer, err);
 	if (rc == 0)
 		rc = take_session(cell, &answer, err);
 	http_client_answer_done(&answer);
@@ -284,7 +281,7 @@ cell_ask(struct cell *cell, const char *method, const char *path, const char *ty
 	OWN(mem) char *doing = mem_printf("%s %s", method, path);
 	const char *const headers[] = {cell->accept, cell->authorization, content, NULL};
 	struct http_client_answer answer = {0};
-	int rc = send(cell, method, path, headers, body, &answer, err);
+	int rc = exchange(cell, method, path, headers, body, &answer, err);
 
 	if (rc == 0 && answer.status / 100 != 2)
 		rc = refuse(cell, doing, &answer, err);
@@ -304,7 +301,8 @@ cell_close(struct cell *cell)
 	struct err err = {0};
 
 	if (cell->session_path &&
-		send(cell, "DELETE", cell->session_path, headers, STR_NONE, &answer, &err) == 0 &&
+		exchange(cell, "DELETE", cell->session_path, headers, STR_NONE, &answer, &err) ==
+			0 &&
 		answer.status >= 400)
 		err_set(&err, ERR_SYSTEM, "status %d", answer.status);
 	if (err.code)

@@ -19,6 +19,7 @@ struct http_client {
 	char *authorization;       /* owned: the header's whole line; NULL without a token */
 	char *ca_file;             /* owned; NULL for the system's authorities */
 	size_t max_body;           /* 0 for any */
+	bool is_direct;            /* without a proxy */
 	char why[CURL_ERROR_SIZE]; /* what libcurl says of a failure */
 };
 
@@ -76,6 +77,7 @@ http_client_restrict(struct http_client *client, const char *ca_file, size_t max
 	free(client->ca_file);
 	client->ca_file = ca_file ? str_dup(str_of(ca_file)) : NULL;
 	client->max_body = max_body;
+	client->is_direct = strncmp(client->base_url, "http://", 7) == 0;
 }
 
 void
@@ -216,6 +218,8 @@ http_client_prepare(struct http_client *client, const char *method, const char *
 	curl_easy_setopt(curl, CURLOPT_NOBODY, (long)(strcmp(method, "HEAD") == 0));
 	if (client->ca_file)
 		curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca_file);
+	if (client->is_direct)
+		curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	client->why[0] = '\0';
 }
 

@@ -26,7 +26,8 @@ int http_client_new(const char *base_url, const char *token /* may be NULL */,
 void http_client_free(struct http_client *client);
 
 /* For what is not a daemon of ours: authorities to trust instead of the system's (a PEM file), NULL
- * for these; and the most bytes that the body of an answer may have, more fails the request. */
+ * for these; the most bytes that the body of an answer may have, more fails the request; and plain
+ * http goes straight there, whatever proxy the environment names. */
 void http_client_restrict(struct http_client *client, const char *ca_file, size_t max_body);
 void http_client_answer_done(struct http_client_answer *answer);
 

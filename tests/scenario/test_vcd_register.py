@@ -349,6 +349,10 @@ def test_a_certificate_that_is_not_trusted_is_refused(cells, password_file, fold
     assert len(cell.admin.seen) == asked
 
 
+def test_a_password_goes_to_no_proxy_in_the_clear(vcd):
+    vcd('status', env={'http_proxy': 'http://127.0.0.1:1'}, expect=4)
+
+
 def test_a_host_that_is_not_there_is_named(vcd):
     done = vcd('status', url='http://127.0.0.1:1', expect=6)
     assert 'http://127.0.0.1:1' in done.stderr
