@@ -83,7 +83,11 @@ api_new(const struct api_config *config, struct api **ret, struct err *err)
 		.write_error = api_write_error,
 		.arg = api,
 	};
-	list_init(&api->waiters);
+	api_waiters_init(&api->waiters);
+	api->waiters.max[API_WAITER_FOLLOWS] = config->max_followers;
+	api->waiters.max_org[API_WAITER_FOLLOWS] = config->max_followers_org;
+	api->waiters.max[API_WAITER_WAITS] = config->max_waits;
+	api->waiters.max_org[API_WAITER_WAITS] = config->max_waits_org;
 	list_init(&api->spare_invokes);
 	list_init(&api->uploads_by_age);
 	*ret = api;
@@ -97,6 +101,7 @@ api_free(struct api *api)
 		return;
 	api_invoke_done(api);
 	api_code_done(api);
+	api_waiters_done(&api->waiters);
 	buf_done(&api->openapi);
 	buf_done(&api->path);
 	buf_done(&api->event);
@@ -124,9 +129,5 @@ api_set_ready(struct api *api, const char *why)
 void
 api_stop(struct api *api)
 {
-	while (!list_is_empty(&api->waiters)) {
-		struct api_waiter *waiter = list_first(&api->waiters, struct api_waiter, link);
-
-		waiter->stop(waiter);
-	}
+	api_waiters_stop(&api->waiters);
 }

@@ -21,6 +21,8 @@ struct api_config {
 	const struct doctor_finding *findings; /* borrowed: what the machine allows */
 	size_t n_findings;
 	bool is_metrics_open; /* /metrics needs no token */
+	/* Clients that follow something, requests that wait for something; in all, of one org. */
+	unsigned max_followers, max_followers_org, max_waits, max_waits_org;
 	/* What the daemon is connected to, which only it knows: may be NULL. Findings are of the
 	 * group DOCTOR_CONNECTION, and stand in /readyz too; figures are the provider's to see. */
 	size_t (*look)(struct doctor_finding *ret, size_t n, void *arg);

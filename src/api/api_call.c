@@ -179,7 +179,7 @@ api_call_on_delivery(int code, const json_t *json, const struct err *err, void *
 	const struct call *call;
 
 	thread_on_loop();
-	list_remove(&wait->waiter.link);
+	api_waiter_leave(&wait->waiter);
 	request->on_leave = NULL;
 	wait->wait = NULL;
 	call = api_call_running(request);
@@ -205,7 +205,7 @@ api_call_on_leave(struct api_request *request)
 	struct api_call_wait *wait = request->user;
 
 	thread_on_loop();
-	list_remove(&wait->waiter.link);
+	api_waiter_leave(&wait->waiter);
 	delivery_get_leave(wait->wait);
 	free(wait);
 }
@@ -216,7 +216,7 @@ api_call_on_stop(struct api_waiter *waiter)
 	struct api_call_wait *wait = list_owner(waiter, struct api_call_wait, waiter);
 
 	thread_on_loop();
-	list_remove(&waiter->link);
+	api_waiter_leave(waiter);
 	delivery_get_stop(wait->wait);
 }
 
@@ -269,7 +269,12 @@ api_call_show(struct api_request *request)
 	wait = mem_new(sizeof(*wait));
 	wait->request = request;
 	wait->waiter.stop = api_call_on_stop;
-	list_push_back(&request->api->waiters, &wait->waiter.link);
+	if (wait_ms && api_waiter_join(&request->api->waiters, &wait->waiter, API_WAITER_WAITS,
+			       request->params[0], &err) < 0) {
+		free(wait);
+		api_answer_error(request, &err);
+		return;
+	}
 	request->user = wait;
 	request->on_leave = api_call_on_leave;
 	wait->wait = delivery_get(request->api->domain->deliveries, str_of(request->params[0]),

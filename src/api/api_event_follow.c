@@ -56,7 +56,8 @@ api_event_follow(struct api_request *request, struct org *org, unsigned n)
 	stream->follow.on_event = api_event_follow_on_event;
 	stream->sse.on_end = api_event_follow_on_end;
 	stream->sse.owner = stream;
-	api_sse_begin(&stream->sse, request);
+	if (!api_sse_begin(&stream->sse, request))
+		return;
 	if (!after[0]) {
 		id_ulid(now);
 		api_sse_position(&stream->sse, now);

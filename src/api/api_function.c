@@ -161,7 +161,7 @@ api_function_wait_closed(struct loop_timer *timer)
 static void
 api_function_wait_end(struct api_function_wait *wait) ON_LOOP
 {
-	list_remove(&wait->waiter.link);
+	api_waiter_leave(&wait->waiter);
 	function_unwatch(&wait->watch);
 	wait->request->on_leave = NULL;
 	loop_timer_close(&wait->timer, api_function_wait_closed);
@@ -217,13 +217,19 @@ static void
 api_function_wait(struct api_request *request, struct function *function, uint64_t wait_ms) ON_LOOP
 {
 	struct api_function_wait *wait = mem_new(sizeof(*wait));
+	struct err err = {0};
 
+	wait->waiter.stop = api_function_on_stop;
+	if (api_waiter_join(&request->api->waiters, &wait->waiter, API_WAITER_WAITS,
+		    request->params[0], &err) < 0) {
+		free(wait);
+		api_answer_error(request, &err);
+		return;
+	}
 	wait->request = request;
 	wait->function = function;
 	list_init(&wait->watch.link);
 	wait->watch.changed = api_function_on_changed;
-	wait->waiter.stop = api_function_on_stop;
-	list_push_back(&request->api->waiters, &wait->waiter.link);
 	request->user = wait;
 	request->on_leave = api_function_on_leave;
 	function_watch(function, &wait->watch);

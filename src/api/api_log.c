@@ -122,8 +122,8 @@ api_log_follow(struct api_request *request) ON_LOOP
 	stream->follow.on_record = api_log_on_record;
 	stream->sse.on_end = api_log_on_end;
 	stream->sse.owner = stream;
-	api_sse_begin(&stream->sse, request);
-	record_follow(records, &stream->follow);
+	if (api_sse_begin(&stream->sse, request))
+		record_follow(records, &stream->follow);
 }
 
 /* ---- GET …/logs ---- */

@@ -7,15 +7,9 @@
 
 #include "api/api.h"
 #include "api/api_event.h"
+#include "api/api_waiter.h"
 #include "base/list.h"
 #include "base/map.h"
-
-/* A request that waits for something without an end of its own: api_stop() ends it. The struct
- * stands inside its owner, which takes it out of the list when it ends. */
-struct api_waiter {
-	struct list link; /* in api.waiters */
-	void (*stop)(struct api_waiter *waiter);
-};
 
 enum { API_CONNECTIONS_MAX = 8 };
 
@@ -33,8 +27,8 @@ struct api {
 	struct buf openapi;         /* owned: the document */
 	struct map uploads;         /* "org/digest" → struct api_upload, owned: api_code.c */
 	struct list uploads_by_age; /* of struct api_upload, oldest first */
-	struct list waiters;        /* of struct api_waiter */
-	struct list spare_invokes;  /* of struct api_invoke, owned: api_invoke.c */
+	struct api_waiters waiters;
+	struct list spare_invokes; /* of struct api_invoke, owned: api_invoke.c */
 	unsigned n_spare_invokes;
 	struct api_event_clock clock;
 	struct buf path, event; /* owned: what a call by route is made with, used again */

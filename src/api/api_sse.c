@@ -6,6 +6,7 @@
 
 #include "api/api_private.h"
 #include "base/own.h"
+#include "domain/org.h"
 
 #define API_SSE_BEAT_MS    15000
 #define API_SSE_QUEUE_HIGH (1u << 20)
@@ -19,7 +20,7 @@ api_sse_closed(struct loop_timer *timer)
 static void
 api_sse_end(struct api_sse *sse) ON_LOOP
 {
-	list_remove(&sse->waiter.link);
+	api_waiter_leave(&sse->waiter);
 	sse->on_end(sse);
 	loop_timer_close(&sse->beat, api_sse_closed);
 }
@@ -87,17 +88,35 @@ api_sse_on_drain(struct http_exchange *exchange, void *arg)
 	api_sse_write(sse, NULL, "dropped", str_of(text));
 }
 
+/* What was asked about is there still, and so is the token that asked. */
+static bool
+api_sse_is_allowed(const struct api_sse *sse) ON_LOOP
+{
+	return org_find(sse->domain, str_of(sse->org)) && token_is_valid(sse->domain, sse->token);
+}
+
+static void api_sse_on_beat(struct loop_timer *timer);
+
+static void
+api_sse_beat(struct api_sse *sse) ON_LOOP
+{
+	http_answer_write(sse->exchange, STR(":\n\n"));
+	loop_timer_start(sse->domain->loop, &sse->beat, API_SSE_BEAT_MS, api_sse_on_beat);
+}
+
 static void
 api_sse_on_beat(struct loop_timer *timer)
 {
 	struct api_sse *sse = list_owner(timer, struct api_sse, beat);
 
 	thread_on_loop();
-	http_answer_write(sse->exchange, STR(":\n\n"));
-	loop_timer_start(sse->loop, &sse->beat, API_SSE_BEAT_MS, api_sse_on_beat);
+	if (api_sse_is_allowed(sse))
+		api_sse_beat(sse);
+	else
+		api_sse_on_stop(&sse->waiter);
 }
 
-void
+bool
 api_sse_begin(struct api_sse *sse, struct api_request *request)
 {
 	static const struct http_header headers[] = {
@@ -105,13 +124,23 @@ api_sse_begin(struct api_sse *sse, struct api_request *request)
 		{STR("cache-control"), STR("no-store")},
 	};
 
-	sse->exchange = request->exchange;
-	sse->loop = request->api->domain->loop;
+	struct err err = {0};
+
 	sse->waiter.stop = api_sse_on_stop;
-	list_push_back(&request->api->waiters, &sse->waiter.link);
+	if (api_waiter_join(&request->api->waiters, &sse->waiter, API_WAITER_FOLLOWS,
+		    request->params[0], &err) < 0) {
+		free(sse->owner);
+		api_answer_error(request, &err);
+		return false;
+	}
+	sse->exchange = request->exchange;
+	sse->domain = request->api->domain;
+	snprintf(sse->org, sizeof(sse->org), "%.63s", request->params[0]);
+	memcpy(sse->token, request->token.secret_sha256, sizeof(sse->token));
 	api_request_free(request);
 	http_on_abort(sse->exchange, api_sse_on_abort, sse);
 	http_on_drain(sse->exchange, api_sse_on_drain, sse);
 	http_answer_begin(sse->exchange, 200, headers, 2);
-	api_sse_on_beat(&sse->beat);
+	api_sse_beat(sse);
+	return true;
 }

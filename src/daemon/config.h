@@ -56,6 +56,7 @@ struct config {
 	uint64_t http_header_bytes, http_target_bytes, http_body_memory_bytes, http_body_rate_bytes;
 	unsigned http_headers, http_connections, http_header_ms, http_idle_ms, http_write_ms;
 	unsigned http_streams;
+	unsigned followers, followers_org, waits, waits_org;
 	/* flags that are no keys */
 	int ready_fd; /* -1 for none: a line is written to it when the daemon is ready */
 	bool is_help, is_version, is_doctor, is_json, is_check;

@@ -84,6 +84,12 @@ static const struct config_key config_keys[] = {
 		"memory of all request bodies together; beyond it requests are answered 503"),
 	NUMBER(http_streams, http_streams, "128", 1, 10000,
 		"requests at one time on one HTTP/2 connection"),
+	NUMBER(followers, followers, "1000", 1, 1000000,
+		"clients that follow events or logs; further ones are answered 429"),
+	NUMBER(followers_org, followers_org, "100", 1, 1000000, "the same of one organisation"),
+	NUMBER(waits, waits, "5000", 1, 1000000,
+		"requests that wait for something (?wait=30s); further ones are answered 429"),
+	NUMBER(waits_org, waits_org, "500", 1, 1000000, "the same of one organisation"),
 #undef SECTION
 #define SECTION "Sandboxes"
 	TEXT(cgroup_parent, cgroup_parent, "mayfly",

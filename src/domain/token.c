@@ -274,6 +274,14 @@ token_check(struct domain *domain, struct str secret)
 	return token;
 }
 
+bool
+token_is_valid(const struct domain *domain, const char *secret_sha256)
+{
+	const struct token *token = map_find(&domain->tokens, str_of(secret_sha256));
+
+	return token && (!token->expires_ms || token->expires_ms > clock_unix_ms());
+}
+
 /* ---- create and revoke ---- */
 
 struct token_change {

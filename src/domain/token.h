@@ -40,6 +40,9 @@ bool token_role_parse(struct str word, enum token_role *ret);
 /* The token of a secret, NULL if there is none or it expired. Notes its use (behind). */
 struct token *token_check(struct domain *domain, struct str secret) ON_LOOP;
 
+/* The token with this secret_sha256 is there still and has not expired. */
+bool token_is_valid(const struct domain *domain, const char *secret_sha256) ON_LOOP;
+
 /* Whether it may do `right` in `org` ("" for what belongs to no org). Another org's things are
  * ERR_NOT_FOUND, what its role does not allow is ERR_FORBIDDEN, 0 else. */
 int token_may(const struct token *token, enum token_right right, struct str org, struct err *err);
