@@ -48,14 +48,13 @@ static int
 rollback_mend_layout(struct subject *subject, struct keeper_reply *reply)
 {
 	for (int i = 0; i < 3; i++) {
-		bool is_lost;
 		int rc;
 
-		if (memory_rewatch(&rollback_layout, reply) < 0 ||
-			memory_find(subject, &is_lost, reply) < 0)
+		if (memory_rewatch(&rollback_layout, reply) < 0)
 			return -1;
-		rollback_layout.is_changed |= is_lost;
-		rc = layout_check(&rollback_layout, subject, reply);
+		rc = memory_find(subject, &rollback_layout, reply);
+		if (rc == 0)
+			rc = layout_check(&rollback_layout, subject, reply);
 		if (rc <= 0)
 			return rc;
 		if (subject_run(subject, reply) < 0)

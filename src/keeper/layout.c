@@ -323,6 +323,21 @@ layout_check_heap(
 	return 0;
 }
 
+int
+layout_renew(
+	struct layout *layout, struct subject *subject, uint64_t start, struct keeper_reply *reply)
+{
+	struct layout_change change = {layout, subject, reply, 0, SIZE_MAX};
+	size_t i = 0;
+
+	while (i < layout->n_ranges && layout->ranges[i].start != start)
+		i++;
+	must(i < layout->n_ranges);
+	layout->is_changed = true;
+	reply->figures.n_mappings++;
+	return layout_remake(&change, &layout->ranges[i], start, layout->ranges[i].end);
+}
+
 static bool
 layout_has_range(const struct maps_range *ranges, size_t n, const struct maps_range *range)
 {
@@ -361,7 +376,6 @@ layout_mend_borders(struct layout *layout, struct subject *subject, struct keepe
 int
 layout_check(struct layout *layout, struct subject *subject, struct keeper_reply *reply)
 {
-	layout->n_remade = 0;
 	if (!layout->is_changed)
 		return 0;
 	if (layout_read(subject, &layout_now, reply) < 0)

@@ -27,7 +27,8 @@ struct layout {
 
 	/* Of the last look. */
 	bool is_changed;
-	struct layout_piece remade[LAYOUT_REMADE_MAX]; /* new and empty after the batch */
+	struct layout_piece remade[LAYOUT_REMADE_MAX]; /* new and empty after the batch, and not
+							  watched yet */
 	size_t n_remade;
 
 	/* The layout's own. */
@@ -48,6 +49,11 @@ int layout_know(struct layout *layout, struct subject *subject, struct keeper_re
 
 /* Adds to the batch what makes the layout what it was. */
 int layout_look(struct layout *layout, struct subject *subject, struct keeper_reply *reply);
+
+/* Adds to the batch what makes the range of the snapshot that begins at `start` anew: what is there
+ * looks like it and is not. */
+int layout_renew(
+	struct layout *layout, struct subject *subject, uint64_t start, struct keeper_reply *reply);
 
 /* After the batch: 0, or -1 when the heap does not end where it did. */
 int layout_check_heap(

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * map_facts - which mappings a process has, without their names.
+ * map_facts - which mappings a process has, without the names of their files.
  *
  * Linux 6.11 answers for one mapping at a time (PROCMAP_QUERY, include/uapi/linux/fs.h). That costs
  * half of what it costs the kernel to print a line with a long path, and more than a line without

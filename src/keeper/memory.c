@@ -358,12 +358,13 @@ memory_learn(const struct tracker *tracker, const struct layout *layout, struct 
 }
 
 int
-memory_rewatch(const struct layout *layout, struct keeper_reply *reply)
+memory_rewatch(struct layout *layout, struct keeper_reply *reply)
 {
 	for (size_t i = 0; i < layout->n_remade; i++) {
 		if (memory.tracker->watch(layout->remade[i].start, layout->remade[i].end, reply) <
 			0)
 			return -1;
 	}
+	layout->n_remade = 0;
 	return 0;
 }

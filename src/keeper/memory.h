@@ -28,11 +28,12 @@ int memory_learn(const struct tracker *tracker, const struct layout *layout,
 	struct subject *subject, struct keeper_reply *reply);
 
 /* Mappings that were made again in place of tracked ones are watched again. */
-int memory_rewatch(const struct layout *layout, struct keeper_reply *reply);
+int memory_rewatch(struct layout *layout, struct keeper_reply *reply);
 
-/* Finds what is to be written back. *ret_is_lost: mappings were not the ones that were watched,
- * though they looked so, and are watched now. */
-int memory_find(struct subject *subject, bool *ret_is_lost, struct keeper_reply *reply);
+/* Finds what is to be written back: 0; 1 when mappings were not the ones that were watched, though
+ * they looked so, and the batch makes them anew (of other flags than these mappings had, locked or
+ * growing, nothing else tells); -1. */
+int memory_find(struct subject *subject, struct layout *layout, struct keeper_reply *reply);
 
 /* Writes back; may run a batch of its own. figures: n_pages, n_pages_hot, n_dropped_kib. */
 int memory_restore(struct subject *subject, struct keeper_reply *reply);

@@ -398,9 +398,8 @@ memory_ask(void)
 	return 0;
 }
 
-/* A file's page that was taken away with its mapping comes back by itself. */
 static int
-memory_watch_lost(void)
+memory_renew_lost(struct layout *layout)
 {
 	for (size_t i = 0; i < memory.n_regions; i++) {
 		struct memory_region *region = &memory.regions[i];
@@ -408,11 +407,11 @@ memory_watch_lost(void)
 			region->start, region->end, TRACKER_CHANGED, restore.reply);
 
 		if (rc == TRACKER_LOST)
-			rc = memory.tracker->watch(region->start, region->end, restore.reply);
+			rc = layout_renew(layout, restore.subject, region->start, restore.reply);
 		if (rc < 0)
 			return -1;
 	}
-	return 0;
+	return 1;
 }
 
 static void
@@ -431,19 +430,14 @@ memory_learn_hot_anew(void)
 }
 
 int
-memory_find(struct subject *subject, bool *ret_is_lost, struct keeper_reply *reply)
+memory_find(struct subject *subject, struct layout *layout, struct keeper_reply *reply)
 {
 	int rc;
 
 	restore.subject = subject;
 	restore.reply = reply;
 	rc = memory_ask();
-	*ret_is_lost = rc == TRACKER_LOST;
-	if (rc == TRACKER_LOST && (rc = memory_watch_lost()) == 0)
-		rc = memory_ask();
-	if (rc == TRACKER_LOST)
-		return verdict(reply, KEEPER_CAUSE_LAYOUT, "a mapping cannot be watched");
-	return rc;
+	return rc == TRACKER_LOST ? memory_renew_lost(layout) : rc;
 }
 
 int

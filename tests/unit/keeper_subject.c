@@ -107,6 +107,24 @@ receive(char *ret, size_t size)
 	return n;
 }
 
+/* ---- what the kernel says ---- */
+
+static char file_text[1u << 20];
+
+static size_t
+read_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n;
+
+	while (fd >= 0 && (n = read(fd, file_text + len, sizeof(file_text) - 1 - len)) > 0)
+		len += (size_t)n;
+	close(fd);
+	file_text[len] = '\0';
+	return len;
+}
+
 /* ---- deeds ---- */
 
 static void
@@ -191,6 +209,89 @@ deed_map_anew(void)
 	deed_unmap_all();
 	mmap(kept, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	memset(kept, 0x55, KEPT);
+}
+
+/* The same place and rights, memory of another kind. */
+static void
+map_otherwise(int flags)
+{
+	munmap(kept, KEPT);
+	if (mmap(kept, KEPT, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0) !=
+		kept)
+		return; /* this kernel has no such kind, or this user no right to it */
+	memset(kept, 0x33, KEPT);
+}
+
+static void
+deed_map_locked(void)
+{
+	map_otherwise(MAP_PRIVATE | MAP_LOCKED);
+}
+
+static void
+deed_map_growing(void)
+{
+	map_otherwise(MAP_PRIVATE | MAP_GROWSDOWN);
+}
+
+static void
+deed_map_droppable(void)
+{
+	map_otherwise(0x08); /* MAP_DROPPABLE, Linux 6.11 */
+}
+
+/* A page of zeroes that was only read, in the midst of a mapping that it becomes one with. */
+static void
+deed_map_hole(void)
+{
+	uint8_t *page = kept + 7 * PAGE;
+	volatile uint8_t seen;
+
+	mmap(page, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	mprotect(page, PAGE, PROT_READ | PROT_WRITE);
+	seen = *page;
+	(void)seen;
+}
+
+/* The same, moved in from a place where nothing was ever written. */
+static void
+deed_move_hole(void)
+{
+	uint8_t *page = kept + 9 * PAGE;
+	volatile uint8_t seen;
+
+	if (mremap(sparse + 30 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, page) != page)
+		abort();
+	seen = *page;
+	(void)seen;
+}
+
+/* What the kernel shows of its clocks, taken for notes. Nothing else changes. */
+static void
+replace_kernel_data(unsigned long start, unsigned long end)
+{
+	size_t size = end - start;
+	char *notes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(notes + size - 64, 7, 64);
+	mprotect(notes, size, PROT_READ);
+	if (mremap(notes, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)start) == MAP_FAILED)
+		abort();
+}
+
+static void
+deed_kernel_data(void)
+{
+	unsigned long start, end;
+	char name[64];
+
+	read_file("/proc/self/maps");
+	for (char *line = file_text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (sscanf(line, "%lx-%lx %*s %*s %*s 0 %63s", &start, &end, name) == 3 &&
+			strncmp(name, "[vvar", 5) == 0)
+			replace_kernel_data(start, end);
+	}
 }
 
 static void
@@ -426,6 +527,12 @@ do_deed(const char *name)
 		{"unmap", deed_unmap},
 		{"unmap_all", deed_unmap_all},
 		{"map_anew", deed_map_anew},
+		{"map_locked", deed_map_locked},
+		{"map_growing", deed_map_growing},
+		{"map_droppable", deed_map_droppable},
+		{"map_hole", deed_map_hole},
+		{"move_hole", deed_move_hole},
+		{"kernel_data", deed_kernel_data},
 		{"give_back", deed_give_back},
 		{"give_back_file", deed_give_back_file},
 		{"move", deed_move},
@@ -481,18 +588,33 @@ sum_of(const uint8_t *bytes, size_t n)
 static unsigned
 sum_of_file(const char *path, unsigned *ret_lines)
 {
-	static char text[1u << 20];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t len = 0;
-	ssize_t n;
+	size_t len = read_file(path);
 
-	while (fd >= 0 && (n = read(fd, text + len, sizeof(text) - len)) > 0)
-		len += (size_t)n;
-	close(fd);
 	*ret_lines = 0;
 	for (size_t i = 0; i < len; i++)
-		*ret_lines += text[i] == '\n';
-	return sum_of((uint8_t *)text, len);
+		*ret_lines += file_text[i] == '\n';
+	return sum_of((uint8_t *)file_text, len);
+}
+
+/* Which of those flags the mapping has that no line of its maps tells. */
+static unsigned
+flags_of(const void *at)
+{
+	static const char *const flags[] = {" lo", " gd", " dp", " wf"};
+	char start[32], *line, *end;
+	unsigned found = 0;
+
+	read_file("/proc/self/smaps");
+	snprintf(start, sizeof(start), "\n%lx-", (unsigned long)at);
+	line = strstr(file_text, start);
+	line = line ? strstr(line, "VmFlags:") : NULL;
+	if (!line)
+		return 99;
+	end = strchr(line, '\n');
+	*end = '\0';
+	for (size_t i = 0; i < 4; i++)
+		found |= strstr(line, flags[i]) ? 1u << i : 0;
+	return found;
 }
 
 static unsigned
@@ -516,11 +638,11 @@ tell_state(char *ret, size_t size)
 	sigprocmask(SIG_BLOCK, NULL, &mask);
 	return snprintf(ret, size,
 		"counter=%d vector=%u maps=%u/%x kept=%x sparse=%x constant=%x code=%x brk=%p "
-		"mask=%lx name=%x reserved=%x fenced=%u/%u\n",
+		"mask=%lx name=%x reserved=%x fenced=%u/%u flags=%u\n",
 		counter, vector, n_maps, maps, sum_of(kept, KEPT), sum_of(sparse, KEPT),
 		sum_of((const uint8_t *)constant, PAGE),
 		sum_of((const uint8_t *)(uintptr_t)recurse, 64), sbrk(0), *(unsigned long *)&mask,
-		name, sum_of_reserved(), fenced[0], fenced[2 * PAGE]);
+		name, sum_of_reserved(), fenced[0], fenced[2 * PAGE], flags_of(kept));
 }
 
 /* So that most mappings have a name. */
@@ -536,6 +658,16 @@ map_files(void)
 	return !is_any_missing;
 }
 
+/* Memory that becomes one mapping with no other. */
+static uint8_t *
+map_apart(size_t size)
+{
+	uint8_t *at = mmap(NULL, size + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	mprotect(at + PAGE, size, PROT_READ | PROT_WRITE);
+	return at + PAGE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -543,7 +675,7 @@ main(int argc, char **argv)
 	bool is_ready = true;
 	long n;
 
-	kept = mmap(NULL, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	kept = map_apart(KEPT);
 	for (size_t i = 0; i < KEPT; i++)
 		kept[i] = (uint8_t)(i * 7 + i / 256);
 	sparse = mmap(NULL, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

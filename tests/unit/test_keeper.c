@@ -28,7 +28,8 @@ static void
 deeds_are_undone(enum keeper_mechanism mechanism, const char *how)
 {
 	static const char *const deeds[] = {"thread", "map", "map_many", "unmap", "unmap_all",
-		"map_anew", "give_back", "give_back_file", "move", "protect", "fill", "constant",
+		"map_anew", "map_locked", "map_growing", "map_droppable", "map_hole", "move_hole",
+		"give_back", "give_back_file", "move", "protect", "fill", "constant",
 		"constant_file", "reserved", "fenced", "code", "brk", "brk_down", "allocate",
 		"stack", "mask", "name", "fork", "vfork"};
 	char first[KIT_ANSWER_MAX], now[KIT_ANSWER_MAX];
@@ -235,6 +236,26 @@ a_file_that_is_mapped_in_other_pieces_spoils(void **state)
 	the_deed_spoils("split", KEEPER_CAUSE_LAYOUT);
 }
 
+/* Whether its mappings are told apart by their names or without them. */
+static void
+memory_of_the_kernel_that_was_replaced_spoils(void **state)
+{
+	static const char *const ways[] = {NULL, "files"};
+
+	for (size_t i = 0; i < 2; i++) {
+		char answer[KIT_ANSWER_MAX];
+		struct keeper_reply reply;
+
+		start_subject(ways[i]);
+		kit_keep_well(&kit, KEEPER_ROLLBACK);
+		kit_call_well(&kit, "kernel_data", answer);
+		reply = kit_renew(&kit);
+		assert_int_equal(reply.event, KEEPER_SPOILT);
+		assert_int_equal(reply.cause, KEEPER_CAUSE_LAYOUT);
+		kit_stop(&kit);
+	}
+}
+
 /* Its signal comes before the keeper does, or with it. */
 static void
 a_program_that_stops_itself_is_spoilt_or_goes_on(void **state)
@@ -334,6 +355,7 @@ UNIT_TESTS(it(rollback_undoes_every_deed_of_a_program),
 	it(a_fork_of_many_threads_is_refused_and_the_program_goes_on),
 	it(a_program_that_changes_the_keepers_code_is_spoilt),
 	it(a_file_that_is_mapped_in_other_pieces_spoils),
+	it(memory_of_the_kernel_that_was_replaced_spoils),
 	it(a_program_that_stops_itself_is_spoilt_or_goes_on),
 	it(what_takes_too_many_calls_to_undo_spoils), it(a_program_that_becomes_another_is_spoilt),
 	it(what_was_not_kept_is_not_renewed), it(a_keeper_that_dies_takes_a_held_program_with_it),
