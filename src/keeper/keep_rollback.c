@@ -68,7 +68,7 @@ rollback_renew(struct subject *subject, struct keeper_reply *reply)
 {
 	if (subject_stop(subject, reply) < 0 || aspect_look_all(subject, reply) < 0 ||
 		subject_check_stub(subject, reply) < 0 || subject_end_threads(subject, reply) < 0 ||
-		layout_look(&rollback_layout, subject, reply) < 0)
+		mould_check(reply) < 0 || layout_look(&rollback_layout, subject, reply) < 0)
 		return -1;
 	if (subject_run(subject, reply) < 0 || aspect_check_all(subject, reply) < 0 ||
 		layout_check_heap(&rollback_layout, subject, reply) < 0)

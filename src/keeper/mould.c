@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -15,15 +16,28 @@
 
 #include "base/mem.h"
 #include "base/own.h"
+#include "keeper/procfile.h"
+#include "keeper/rank.h"
 
 #define MOULD_OPTIONS (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
 #define MOULD_BIRTH   (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
+#define MOULD_LINE    48 /* bytes of a line of its status, at most */
+
+/* What another process of its user can change of it, and see. */
+struct mould_facts {
+	pid_t group, session;
+	struct rlimit64 limits[RLIM_NLIMITS];
+	char state[MOULD_LINE], signals[MOULD_LINE], shared_signals[MOULD_LINE];
+	struct rank rank; /* last: only as much of it as there is is written */
+};
 
 static struct {
 	pid_t pid;
 	int pidfd;  /* owned */
 	int memory; /* owned: its memory as a file, which asks for no right */
-} mould = {.pidfd = -1, .memory = -1};
+	int status; /* owned: of /proc */
+	struct mould_facts facts;
+} mould = {.pidfd = -1, .memory = -1, .status = -1};
 
 static int
 mould_failed(struct keeper_reply *reply, const char *what)
@@ -75,6 +89,52 @@ mould_is_whole(struct str maps)
 	return n == 0 && str_eq(str_n(text, len), maps);
 }
 
+/* ---- what becomes of it ---- */
+
+static void
+mould_copy_line(const char *text, const char *key, char ret[static MOULD_LINE])
+{
+	snprintf(ret, MOULD_LINE, "%.*s", STR_ARG(procfile_value(text, key)));
+}
+
+static int
+mould_see(struct mould_facts *ret, struct keeper_reply *reply)
+{
+	char text[8192];
+
+	memset(ret, 0, offsetof(struct mould_facts, rank));
+	if (procfile_read(mould.status, text, sizeof(text)) < 0)
+		return verdict(reply, KEEPER_CAUSE_PROCESSES, "the mould is dead");
+	mould_copy_line(text, "State", ret->state);
+	mould_copy_line(text, "SigPnd", ret->signals);
+	mould_copy_line(text, "ShdPnd", ret->shared_signals);
+	for (int i = 0; i < RLIM_NLIMITS; i++) {
+		if (syscall(SYS_prlimit64, mould.pid, i, NULL, &ret->limits[i]) < 0)
+			return mould_failed(reply, "limits of the mould");
+	}
+	ret->group = getpgid(mould.pid);
+	ret->session = getsid(mould.pid);
+	rank_see(mould.pid, &ret->rank);
+	return 0;
+}
+
+int
+mould_check(struct keeper_reply *reply)
+{
+	struct mould_facts is;
+
+	if (mould.pid == 0)
+		return 0;
+	if (mould_see(&is, reply) < 0)
+		return -1;
+	if (memcmp(&is, &mould.facts, offsetof(struct mould_facts, rank)) != 0 ||
+		!rank_is_same(&is.rank, &mould.facts.rank))
+		return verdict(reply, KEEPER_CAUSE_PROCESSES, "the mould is not as it was");
+	return 0;
+}
+
+/* ---- making it ---- */
+
 /* Killed it becomes a zombie of the subject, which has to bury it. */
 static int
 mould_break(struct subject *subject, struct keeper_reply *reply)
@@ -87,7 +147,8 @@ mould_break(struct subject *subject, struct keeper_reply *reply)
 		return -1;
 	own_fd(&mould.pidfd);
 	own_fd(&mould.memory);
-	mould.pidfd = mould.memory = -1;
+	own_fd(&mould.status);
+	mould.pidfd = mould.memory = mould.status = -1;
 	mould.pid = 0;
 	wait = subject_add_call(subject, SYS_wait4, (uint64_t)-1, 0, __WALL);
 	if (subject_run(subject, reply) < 0)
@@ -109,9 +170,10 @@ mould_make(struct subject *subject, struct str maps, struct keeper_reply *reply)
 		return -1;
 	mould.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	mould.memory = mould_open("mem");
-	if (mould.pidfd < 0 || mould.memory < 0)
+	mould.status = mould_open("status");
+	if (mould.pidfd < 0 || mould.memory < 0 || mould.status < 0)
 		return mould_failed(reply, "opening the mould");
-	return mould_is_whole(maps) ? 0 : mould_break(subject, reply);
+	return mould_is_whole(maps) ? mould_see(&mould.facts, reply) : mould_break(subject, reply);
 }
 
 pid_t

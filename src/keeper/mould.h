@@ -8,9 +8,10 @@
  * costs page tables, and its time does not depend on how much memory the program has.
  *
  * It is a child of the subject that sends no signal when it ends: an ordinary wait does not see it.
- * It stands stopped by its tracer, and dies with it. A call may kill it; what was not yet read from
- * it is lost then, and the sandbox with that. A program that keeps mappings from its children
- * (MADV_DONTFORK) has no mould.
+ * It stands stopped by its tracer, and dies with it. A call sees it and has its user: it may kill
+ * it, send it signals, set its limits, its rank, its process group. Then the sandbox is spoilt, for
+ * the next call could read there what this one wrote. A program that keeps mappings from its
+ * children (MADV_DONTFORK) has no mould.
  *
  * mayfly-keeper; the subject is stopped.
  */
@@ -26,6 +27,9 @@ int mould_make(struct subject *subject, struct str maps, struct keeper_reply *re
 
 /* Its number, as the keeper sees it; 0 without one. */
 pid_t mould_pid(void);
+
+/* Whether nobody has done anything to it, or there is none: 0, or -1 with a verdict. */
+int mould_check(struct keeper_reply *reply);
 
 /* Copies memory of the snapshot. 0, or -1 with a verdict. */
 int mould_read(uint64_t at, void *ret, size_t size, struct keeper_reply *reply);
