@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The channel and whatever other socket the program has when it waits for a call: options, name,
- * which halves are shut, what waits to be read.
+ * The channel and whatever other socket the program has when it waits for a call: options, names of
+ * both ends, which halves are shut, what waits to be read, how many may wait to be accepted.
  *
  * A duplicate is taken for the time of each look: one that is kept would keep a socket open that
  * the program has closed. Setting an option through it needs no batch.
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/own.h"
@@ -28,6 +29,7 @@
 #define SOCKET_MENDS  64   /* options that are put back for one socket */
 #define SOCKET_DRAINS 4096 /* receives that empty one */
 #define SOCKET_EVENTS (POLLIN | POLLPRI | POLLRDHUP)
+#define SOCKET_WAIT   4096 /* to be accepted, where the kernel does not tell how many may */
 
 /* How far a TCP connection has come, of its TCP_INFO. */
 struct socket_progress {
@@ -35,15 +37,21 @@ struct socket_progress {
 	uint64_t acked, received;
 };
 
+struct socket_name {
+	struct sockaddr_storage at;
+	socklen_t size; /* 0: it has none */
+};
+
 struct socket {
 	int number; /* descriptor in the program */
 	int domain, type;
 	short events; /* that poll(2) gives */
 	struct sockopts options;
-	struct sockaddr_storage name;
-	socklen_t name_size;
+	struct socket_name own, peer;
 	struct socket_progress progress;
-	bool can_send;
+	bool can_send, listens;
+	unsigned backlog; /* of one that listens */
+	size_t listen;    /* call in the batch */
 };
 
 static struct {
@@ -73,12 +81,22 @@ socket_events(int fd)
 }
 
 static void
-socket_read_name(int fd, struct sockaddr_storage *ret, socklen_t *ret_size)
+socket_read_name(int fd, int (*read)(int, struct sockaddr *, socklen_t *), struct socket_name *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	*ret_size = sizeof(*ret);
-	if (getsockname(fd, (struct sockaddr *)ret, ret_size) < 0)
-		*ret_size = 0;
+	ret->size = sizeof(ret->at);
+	if (read(fd, (struct sockaddr *)&ret->at, &ret->size) < 0)
+		ret->size = 0;
+}
+
+static bool
+socket_has_name(
+	int fd, int (*read)(int, struct sockaddr *, socklen_t *), const struct socket_name *was)
+{
+	struct socket_name is;
+
+	socket_read_name(fd, read, &is);
+	return memcmp(&is, was, sizeof(is)) == 0;
 }
 
 static void
@@ -105,12 +123,43 @@ socket_option(int fd, int number)
 	return value;
 }
 
-/* Sending nothing fails where this half is shut. With a boundary it would be a message. */
+/* Sending nothing fails where this half is shut. With a boundary it would be a message, so it is
+ * sent to nobody, which is found out later. Of the third type the other end tells. */
 static bool
 socket_can_send(const struct socket *socket, int fd)
 {
-	return socket->domain != AF_UNIX || socket->type != SOCK_STREAM ||
-	       send(fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) == 0 || errno != EPIPE;
+	static const struct sockaddr_un nobody = {AF_UNIX, "\0mayfly-keeper"};
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	ssize_t sent = 0;
+
+	if (socket->domain != AF_UNIX || socket->type == SOCK_SEQPACKET)
+		return true;
+	if (socket->type == SOCK_STREAM)
+		sent = send(fd, "", 0, flags);
+	else
+		sent = sendto(fd, "", 0, flags, (const void *)&nobody, sizeof(nobody));
+	return sent == 0 || errno != EPIPE;
+}
+
+/* TCP tells how many may wait; for others it is a number of the keeper's, in every call. */
+static unsigned
+socket_backlog(const struct socket *socket, int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	if (socket->domain != AF_UNIX && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0)
+		return info.tcpi_sacked;
+	return SOCKET_WAIT;
+}
+
+/* By the program itself, whose name the socket then has for those who connect. */
+static void
+socket_listen(struct subject *subject, struct socket *socket)
+{
+	if (socket->listens)
+		socket->listen = subject_add_call(
+			subject, SYS_listen, (uint64_t)socket->number, socket->backlog);
 }
 
 static int
@@ -132,10 +181,15 @@ socket_learn_one(struct subject *subject, int number, struct keeper_reply *reply
 		return verdict(reply, KEEPER_CAUSE_SOCKET, "it has a datagram socket");
 	if (socket->events & (POLLIN | POLLPRI))
 		return verdict(reply, KEEPER_CAUSE_SOCKET, "a socket has something to be read");
-	sockopt_learn(fd, socket->domain, &socket->options);
-	socket_read_name(fd, &socket->name, &socket->name_size);
-	socket_read_progress(fd, socket, &socket->progress);
+	if (!sockopt_learn(fd, socket->domain, &socket->options))
+		return verdict(reply, KEEPER_CAUSE_SOCKET, "a socket has too many options");
 	socket->can_send = socket_can_send(socket, fd);
+	socket_read_name(fd, getsockname, &socket->own);
+	socket_read_name(fd, getpeername, &socket->peer);
+	socket_read_progress(fd, socket, &socket->progress);
+	socket->listens = socket_option(fd, SO_ACCEPTCONN) == 1;
+	socket->backlog = socket_backlog(socket, fd);
+	socket_listen(subject, socket);
 	sockets.n++;
 	return 0;
 }
@@ -222,12 +276,10 @@ socket_empty(const struct subject *subject, const struct socket *socket, int fd,
 }
 
 static int
-socket_look_at(struct subject *subject, const struct socket *socket, struct keeper_reply *reply)
+socket_look_at(struct subject *subject, struct socket *socket, struct keeper_reply *reply)
 {
 	OWN(fd) int fd = socket_take(subject, socket->number, reply);
-	struct sockaddr_storage name;
 	struct socket_progress progress;
-	socklen_t name_size;
 
 	if (fd < 0)
 		return -1;
@@ -237,13 +289,32 @@ socket_look_at(struct subject *subject, const struct socket *socket, struct keep
 		return -1;
 	if (socket_can_send(socket, fd) != socket->can_send)
 		return verdict(reply, KEEPER_CAUSE_SOCKET, "a socket is shut");
-	socket_read_name(fd, &name, &name_size);
-	if (name_size != socket->name_size || memcmp(&name, &socket->name, sizeof(name)) != 0)
+	if (!socket_has_name(fd, getsockname, &socket->own) ||
+		!socket_has_name(fd, getpeername, &socket->peer))
 		return verdict(reply, KEEPER_CAUSE_SOCKET, "a socket has another name");
 	socket_read_progress(fd, socket, &progress);
 	if (memcmp(&progress, &socket->progress, sizeof(progress)) != 0)
 		return verdict(reply, KEEPER_CAUSE_SOCKET, "a connection has gone on");
+	socket_listen(subject, socket);
 	return 0;
+}
+
+static int
+socket_check_listening(const struct subject *subject, struct keeper_reply *reply)
+{
+	for (size_t i = 0; i < sockets.n; i++) {
+		const struct socket *socket = &sockets.at[i];
+
+		if (socket->listens && subject->batch[socket->listen].result < 0)
+			return verdict(reply, KEEPER_CAUSE_SOCKET, "a socket does not listen");
+	}
+	return 0;
+}
+
+static int
+socket_learnt(struct subject *subject, struct keeper_reply *reply)
+{
+	return socket_check_listening(subject, reply);
 }
 
 static int
@@ -262,11 +333,13 @@ socket_check(struct subject *subject, struct keeper_reply *reply)
 {
 	unsigned n_tcp, n_waiting;
 
-	if (socket_count(&n_tcp, &n_waiting, reply) < 0)
+	if (socket_check_listening(subject, reply) < 0 ||
+		socket_count(&n_tcp, &n_waiting, reply) < 0)
 		return -1;
 	if (n_tcp != sockets.n_tcp || n_waiting)
 		return verdict(reply, KEEPER_CAUSE_SOCKET, "a connection is left");
 	return 0;
 }
 
-const struct aspect aspect_socket = {"socket", socket_learn, NULL, socket_look, socket_check};
+const struct aspect aspect_socket = {
+	"socket", socket_learn, socket_learnt, socket_look, socket_check};

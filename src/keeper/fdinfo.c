@@ -50,7 +50,9 @@ fdinfo_read(const struct fdinfo *info, char *ret, struct keeper_reply *reply)
 		fdinfo_word(info->kind), info->number, strerror(errno));
 }
 
-/* What lies in the file is seen by aspect_files where that is /tmp; elsewhere nobody may write. */
+/* What lies in the file is seen by aspect_files where that is /tmp; elsewhere nobody may write. One
+ * without a name can be written although this number is for reading: it can be opened once more,
+ * through /proc. */
 static int
 fdinfo_learn_file(
 	struct subject *subject, struct fdinfo *info, const char *link, struct keeper_reply *reply)
@@ -58,20 +60,24 @@ fdinfo_learn_file(
 	struct stat stat, tmp;
 	char path[32];
 	struct str flags = procfile_value(info->was, "flags");
+	bool is_on_tmp, is_read_only;
 
 	snprintf(path, sizeof(path), "fd/%d", info->number);
 	if (fstatat(subject->proc, path, &stat, 0) < 0)
 		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "descriptor %d: %s", info->number,
 			strerror(errno));
 	info->kind = S_ISFIFO(stat.st_mode) ? FDINFO_PIPE : FDINFO_FILE;
-	if (!S_ISREG(stat.st_mode) || (strtoul(flags.at ?: "", NULL, 8) & O_ACCMODE) == O_RDONLY)
+	if (!S_ISREG(stat.st_mode))
 		return 0;
 	if (strncmp(link, "/memfd:", 7) == 0)
 		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "it has a memfd");
-	if (fstatat(subject->proc, "root/tmp", &tmp, 0) < 0 || stat.st_dev != tmp.st_dev ||
-		stat.st_nlink == 0)
-		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS,
-			"it writes a file that has no name in /tmp");
+	if (fstatat(subject->proc, "root/tmp", &tmp, 0) < 0)
+		return verdict(reply, KEEPER_CAUSE_DESCRIPTORS, "/tmp: %s", strerror(errno));
+	is_on_tmp = stat.st_dev == tmp.st_dev;
+	is_read_only = (strtoul(flags.at ?: "", NULL, 8) & O_ACCMODE) == O_RDONLY;
+	if ((is_on_tmp && stat.st_nlink == 0) || (!is_on_tmp && !is_read_only))
+		return verdict(
+			reply, KEEPER_CAUSE_DESCRIPTORS, "it has a file that has no name in /tmp");
 	return 0;
 }
 

@@ -33,16 +33,17 @@ sockopt_read(int socket, int level, int number, struct sockopt *ret)
 		ret->length = (uint16_t)length;
 }
 
-static void
+static bool
 sockopt_learn_one(int socket, int level, int number, struct sockopts *ret)
 {
 	struct sockopt *option = &ret->at[ret->n];
 
 	if (ret->n == SOCKOPT_MAX)
-		return;
+		return false;
 	sockopt_read(socket, level, number, option);
 	if (option->code != ENOPROTOOPT && option->code != EOPNOTSUPP)
 		ret->n++;
+	return option->length < SOCKOPT_VALUE_SIZE;
 }
 
 static bool
@@ -55,25 +56,33 @@ sockopt_is_lively(int level, int number)
 	return false;
 }
 
-static void
+static bool
 sockopt_learn_level(int socket, int level, struct sockopts *ret)
 {
+	bool are_kept = true;
+
 	for (int number = 1; number < SOCKOPT_NUMBERS; number++) {
 		if (!sockopt_is_lively(level, number))
-			sockopt_learn_one(socket, level, number, ret);
+			are_kept &= sockopt_learn_one(socket, level, number, ret);
 	}
+	return are_kept;
 }
 
-void
+/* A socket of IPv6 has the options of IPv4 too. */
+bool
 sockopt_learn(int socket, int domain, struct sockopts *ret)
 {
+	bool are_kept = true;
+
 	ret->n = 0;
 	for (size_t i = 0; i < sizeof(sockopt_own) / sizeof(*sockopt_own); i++)
-		sockopt_learn_one(socket, SOL_SOCKET, sockopt_own[i], ret);
+		are_kept &= sockopt_learn_one(socket, SOL_SOCKET, sockopt_own[i], ret);
 	if (domain == AF_UNIX)
-		return;
-	sockopt_learn_level(socket, IPPROTO_TCP, ret);
-	sockopt_learn_level(socket, domain == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, ret);
+		return are_kept;
+	are_kept &= sockopt_learn_level(socket, IPPROTO_TCP, ret);
+	are_kept &= sockopt_learn_level(socket, IPPROTO_IP, ret);
+	return domain == AF_INET ? are_kept
+				 : sockopt_learn_level(socket, IPPROTO_IPV6, ret) && are_kept;
 }
 
 static bool

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SOCKOPT_MAX = 128, SOCKOPT_VALUE_SIZE = 16 };
+enum { SOCKOPT_MAX = 256, SOCKOPT_VALUE_SIZE = 40 };
 
 struct sockopt {
 	int16_t level, number;
@@ -28,8 +28,9 @@ struct sockopts {
 	size_t n;
 };
 
-/* All levels that matter to a socket of this domain (AF_UNIX …). */
-void sockopt_learn(int socket, int domain, struct sockopts *ret);
+/* All levels that matter to a socket of this domain (AF_UNIX …). False when there are more, or
+ * longer ones, than can be kept. */
+bool sockopt_learn(int socket, int domain, struct sockopts *ret);
 
 /* The first that is not as it was, NULL when all are. */
 const struct sockopt *sockopt_find_changed(int socket, const struct sockopts *was);

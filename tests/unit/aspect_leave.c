@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What aspect_probe.c leaves behind: one function each, by its name. */
+/* What aspect_probe.c leaves behind: one function each, by its name; some stand in other files. */
 #include "aspect_probe.h"
 
 #include <errno.h>
@@ -482,13 +482,13 @@ leave_hard_limit(void)
 static int
 leave_nice(void)
 {
-	return setpriority(PRIO_PROCESS, 0, 5);
+	return setpriority(PRIO_PROCESS, 0, 15);
 }
 
 static int
 leave_nice_of_init(void)
 {
-	return setpriority(PRIO_PROCESS, 1, 5);
+	return setpriority(PRIO_PROCESS, 1, 15);
 }
 
 static int
@@ -853,6 +853,17 @@ const struct thing things[] = {
 	THING(old_file_of_other_mode),
 	THING(old_file_gone),
 	THING(old_file_accompanied),
+	THING(limits_of_kin),
+	THING(rank_of_kin),
+	THING(cpus_of_kin),
+	THING(group_of_kin),
+	THING(signal_for_kin),
+	THING(dead_kin),
+	THING(signal_for_thread),
+	THING(backlog),
+	THING(option_of_other_level),
+	THING(peer),
+	THING(shut_letters),
 };
 
 const size_t n_things = sizeof(things) / sizeof(*things);

@@ -11,6 +11,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -36,7 +39,7 @@ static char probe_text[262144];
 static size_t probe_n;
 
 int probe_event, probe_epoll, probe_timer, probe_signals, probe_file;
-int probe_pipe[2], probe_pair[2];
+int probe_pipe[2], probe_pair[2], probe_letters[2], probe_listener;
 
 /* ---- telling ---- */
 
@@ -198,6 +201,96 @@ say_socket(int fd)
 	say("name of %d: %u waits %d\n", fd, size, watched.revents);
 }
 
+static void
+say_level(int fd, int level)
+{
+	for (int i = 1; i < 80; i++) {
+		unsigned char value[16] = {0};
+		socklen_t size = sizeof(value);
+
+		if (getsockopt(fd, level, i, value, &size) < 0)
+			continue;
+		say("option %d of level %d:", i, level);
+		for (size_t k = 0; k < sizeof(value); k++)
+			say(" %02x", value[k]);
+		say("\n");
+	}
+}
+
+static void
+say_listener(void)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	getsockopt(probe_listener, IPPROTO_TCP, TCP_INFO, &info, &size);
+	say("backlog %u\n", info.tcpi_sacked);
+	say_level(probe_listener, IPPROTO_IP);
+	say_level(probe_listener, IPPROTO_IPV6);
+}
+
+static void
+say_letters(void)
+{
+	struct sockaddr_un name;
+	socklen_t size = sizeof(name);
+
+	say("peer %d", getpeername(probe_letters[0], (struct sockaddr *)&name, &size));
+	say(" send %zd", send(probe_letters[0], "x", 1, MSG_NOSIGNAL));
+	say(" receive %zd\n", recv(probe_letters[1], &name, 1, MSG_DONTWAIT));
+}
+
+static void
+say_signals_of(pid_t pid, pid_t tid)
+{
+	char path[64], text[4096], *line;
+	int fd;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+	fd = open(path, O_RDONLY);
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, "SigPnd:");
+	if (line)
+		say("%.60s\n", line);
+	line = strstr(text, "State:");
+	if (line)
+		say("%.8s\n", line);
+}
+
+static void
+say_threads(void)
+{
+	DIR *folder = opendir("/proc/self/task");
+	struct dirent *entry;
+
+	while (folder && (entry = readdir(folder)))
+		if (atoi(entry->d_name) > 0 && atoi(entry->d_name) != getpid())
+			say_signals_of(getpid(), atoi(entry->d_name));
+	closedir(folder);
+}
+
+/* Whoever else is there. */
+static void
+say_kin(void)
+{
+	pid_t kin = kin_find();
+
+	if (kin == 0)
+		return;
+	for (int i = 0; i < RLIM_NLIMITS; i++) {
+		struct rlimit limit;
+
+		prlimit(kin, i, NULL, &limit);
+		say("limit %d of another %lu %lu\n", i, limit.rlim_cur, limit.rlim_max);
+	}
+	say_schedule(kin);
+	say("group of another %d session %d\n", getpgid(kin), getsid(kin));
+	say_signals_of(kin, kin);
+}
+
 /* Their numbers count on. */
 static void
 say_processes(void)
@@ -227,7 +320,11 @@ tell(void)
 	say_file("/tmp/folder/older");
 	say_socket(CHANNEL);
 	say_socket(probe_pair[0]);
+	say_letters();
+	say_listener();
+	say_threads();
 	say_processes();
+	say_kin();
 }
 
 static void
@@ -254,6 +351,19 @@ watch(int fd, uint64_t data)
 }
 
 static void
+open_sockets(void)
+{
+	struct sockaddr_in6 here = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+
+	probe_listener = socket(AF_INET6, SOCK_STREAM, 0);
+	if (bind(probe_listener, (struct sockaddr *)&here, sizeof(here)) < 0 ||
+		listen(probe_listener, 5) < 0 ||
+		socketpair(AF_UNIX, SOCK_STREAM, 0, probe_pair) < 0 ||
+		socketpair(AF_UNIX, SOCK_DGRAM, 0, probe_letters) < 0)
+		_exit(1);
+}
+
+static void
 open_things(void)
 {
 	sigset_t set;
@@ -265,11 +375,24 @@ open_things(void)
 	probe_timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
 	probe_signals = signalfd(-1, &set, SFD_NONBLOCK);
 	probe_file = open("/bin/probe", O_RDONLY);
-	if (pipe(probe_pipe) < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, probe_pair) < 0)
+	if (pipe(probe_pipe) < 0)
 		_exit(1);
+	open_sockets();
 	lseek(probe_file, 4, SEEK_SET);
 	watch(probe_event, 1);
 	watch(probe_pipe[0], 2);
+}
+
+/* "memfd": what can only be read by this number, and be written by another. */
+static void
+hold_unnamed_file(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (open(path, O_RDONLY) < 0)
+		_exit(3);
+	close(fd);
 }
 
 /* "files": with something in /tmp that was there at the snapshot. */
@@ -316,6 +439,12 @@ main(int argc, char **argv)
 		make_old_files();
 	if (argc > 1 && strcmp(argv[1], "child") == 0)
 		leave_child();
+	if (argc > 1 && strcmp(argv[1], "thread") == 0)
+		kin_start_thread();
+	if (argc > 1 && strcmp(argv[1], "memfd") == 0)
+		hold_unnamed_file(memfd_create("secret", 0));
+	if (argc > 1 && strcmp(argv[1], "unnamed") == 0)
+		hold_unnamed_file(open("/tmp", O_RDWR | O_TMPFILE, 0600));
 	while ((n = hear(command, sizeof(command) - 1)) > 0) {
 		command[n] = '\0';
 		probe_n = 0;
