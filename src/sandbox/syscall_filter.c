@@ -39,6 +39,7 @@ enum filter_verdict {
 	FILTER_PERSONALITY,
 	FILTER_PRCTL,
 	FILTER_FCNTL,
+	FILTER_MMAP,
 	FILTER_MADVISE,
 	FILTER_ARCH_PRCTL,
 	FILTER_CLOSE_RANGE,
@@ -124,11 +125,20 @@ enum filter_verdict {
 
 #define FILTER_FLOWLABEL_MGR 32 /* IPV6_FLOWLABEL_MGR of <linux/in6.h> */
 
+/* TCP_MD5SIG, TCP_MD5SIG_EXT, TCP_FASTOPEN_KEY, TCP_AO_ADD_KEY, TCP_AO_DEL_KEY, TCP_AO_INFO: a
+ * socket does not tell the keys that it has. */
+#define REFUSE_TCP_KEYS(to, allow)                                                                 \
+	JUMP_EQ(14, (to) + 5, 0), JUMP_EQ(32, (to) + 4, 0), JUMP_EQ(33, (to) + 3, 0),              \
+		JUMP_EQ(38, (to) + 2, 0), JUMP_EQ(39, (to) + 1, 0), JUMP_EQ(40, (to), (allow))
+
+#define FILTER_DROPPABLE   0x08        /* MAP_DROPPABLE, Linux 6.11 */
+#define FILTER_SET_NEXT_WD 0x40044900u /* INOTIFY_IOC_SETNEXTWD */
+
 /* A verdict is a few instructions that end in a return. The shortest, which most ranges lead to,
  * come first. */
 static const struct filter_block {
 	size_t n;
-	struct sock_filter code[21];
+	struct sock_filter code[27];
 } filter_blocks[FILTER_VERDICTS] = {
 	[FILTER_NOSYS] = {1, {REFUSE(ENOSYS)}},
 	[FILTER_ALLOW] = {1, {ALLOW}},
@@ -137,16 +147,20 @@ static const struct filter_block {
 	/* No new namespace: the only way to a capability. */
 	[FILTER_CLONE] = {4,
 		{LOAD_ARG(0), JUMP_ANY(FILTER_NAMESPACES, 0, 1), REFUSE(EPERM), ALLOW}},
-	/* Netlink, packet, vsock, AF_ALG, bluetooth …: kernel code that no function needs. */
-	[FILTER_SOCKET] = {6, {LOAD_ARG(0), JUMP_EQ(AF_UNIX, 3, 0), JUMP_EQ(AF_INET, 2, 0),
-				      JUMP_EQ(AF_INET6, 1, 0), REFUSE(EAFNOSUPPORT), ALLOW}},
+	/* Netlink, packet, vsock, AF_ALG, bluetooth …: kernel code that no function needs, and that
+	 * asking for it would load. The same of protocols: SCTP, DCCP, MPTCP, SMC …. */
+	[FILTER_SOCKET] = {11, {LOAD_ARG(0), JUMP_EQ(AF_UNIX, 8, 0), JUMP_EQ(AF_INET, 2, 0),
+				       JUMP_EQ(AF_INET6, 1, 0), REFUSE(EAFNOSUPPORT), LOAD_ARG(2),
+				       JUMP_EQ(0, 3, 0), JUMP_EQ(IPPROTO_TCP, 2, 0),
+				       JUMP_EQ(IPPROTO_UDP, 1, 0), REFUSE(EPROTONOSUPPORT), ALLOW}},
 	/* Typing into somebody's terminal; hiding from the keeper which pages were written; owners
 	 * of sockets, flags of files and ways to wait, which no file of /proc tells of. */
-	[FILTER_IOCTL] = {11, {LOAD_ARG(1), JUMP_EQ(TIOCSTI, 7, 0), JUMP_EQ(TIOCLINUX, 6, 0),
-				      JUMP_EQ(FILTER_PAGEMAP_SCAN, 5, 0), JUMP_EQ(FIOSETOWN, 4, 0),
-				      JUMP_EQ(SIOCSPGRP, 3, 0), JUMP_EQ(FS_IOC_SETFLAGS, 2, 0),
-				      JUMP_EQ(FS_IOC_FSSETXATTR, 1, 0),
-				      JUMP_EQ(FILTER_EPIOCSPARAMS, 0, 1), REFUSE(EPERM), ALLOW}},
+	[FILTER_IOCTL] = {12,
+		{LOAD_ARG(1), JUMP_EQ(TIOCSTI, 8, 0), JUMP_EQ(TIOCLINUX, 7, 0),
+			JUMP_EQ(FILTER_PAGEMAP_SCAN, 6, 0), JUMP_EQ(FIOSETOWN, 5, 0),
+			JUMP_EQ(SIOCSPGRP, 4, 0), JUMP_EQ(FS_IOC_SETFLAGS, 3, 0),
+			JUMP_EQ(FS_IOC_FSSETXATTR, 2, 0), JUMP_EQ(FILTER_SET_NEXT_WD, 1, 0),
+			JUMP_EQ(FILTER_EPIOCSPARAMS, 0, 1), REFUSE(EPERM), ALLOW}},
 	/* READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE …; asking is fine. */
 	[FILTER_PERSONALITY] = {5, {LOAD_ARG(0), JUMP_EQ(PER_LINUX, 2, 0),
 					   JUMP_EQ(0xffffffff, 1, 0), REFUSE(EPERM), ALLOW}},
@@ -161,6 +175,11 @@ static const struct filter_block {
 			JUMP_BIT(FILTER_FCNTL_COMMANDS >> 32, 7, 6), LESS(F_LINUX_SPECIFIC_BASE),
 			JUMP_FROM(32, 4, 0), JUMP_BIT(FILTER_FCNTL_LATER_COMMANDS, 1, 0),
 			REFUSE(EINVAL), ALLOW}},
+	/* Memory that is locked as by mlock(), and such as loses its bytes when the kernel likes,
+	 * and in a fork. */
+	[FILTER_MMAP] = {6,
+		{LOAD_ARG(3), JUMP_ANY(FILTER_DROPPABLE, 2, 0), JUMP_ANY(MAP_LOCKED, 0, 2),
+			REFUSE(EPERM), REFUSE(EINVAL), ALLOW}},
 	[FILTER_MADVISE] = {8, {LOAD_ARG(2), JUMP_FROM(32, 4, 0), JUMP_BIT(FILTER_ADVICE, 1, 0),
 				       REFUSE(EINVAL), ALLOW}},
 	/* Where FS and GS point, and register sets that need a permission. */
@@ -175,12 +194,14 @@ static const struct filter_block {
 	/* A thread that is registered stays so: its keeper need not look. */
 	[FILTER_RSEQ] = {4,
 		{LOAD_ARG(2), JUMP_ANY(1 /* RSEQ_FLAG_UNREGISTER */, 0, 1), REFUSE(EINVAL), ALLOW}},
-	/* Options that keeper/sockopt.c looks at; no labels of flows, which outlive their socket.
-	 */
-	[FILTER_SETSOCKOPT] = {19,
-		{LOAD_ARG(1), JUMP_EQ(SOL_SOCKET, 3, 0), JUMP_EQ(IPPROTO_IPV6, 0, 15), LOAD_ARG(2),
-			JUMP_EQ(FILTER_FLOWLABEL_MGR, 12, 13), LOAD_ARG(2), JUMP_FROM(64, 10, 0),
-			JUMP_FROM(32, 4, 0), JUMP_BIT(FILTER_SOCKET_OPTIONS, 6, 5), LESS(32),
+	/* Options that keeper/sockopt.c looks at; no keys of TCP, and no labels of flows, which
+	 * outlive their socket. */
+	[FILTER_SETSOCKOPT] = {27,
+		{LOAD_ARG(1), JUMP_EQ(SOL_SOCKET, 11, 0), JUMP_EQ(IPPROTO_TCP, 3, 0),
+			JUMP_EQ(IPPROTO_IPV6, 0, 22), LOAD_ARG(2),
+			JUMP_EQ(FILTER_FLOWLABEL_MGR, 19, 20), LOAD_ARG(2), REFUSE_TCP_KEYS(12, 13),
+			LOAD_ARG(2), JUMP_FROM(64, 10, 0), JUMP_FROM(32, 4, 0),
+			JUMP_BIT(FILTER_SOCKET_OPTIONS, 6, 5), LESS(32),
 			JUMP_BIT(FILTER_SOCKET_OPTIONS >> 32, 1, 0), REFUSE(ENOPROTOOPT), ALLOW}},
 };
 
@@ -190,10 +211,12 @@ static const struct {
 } syscall_checked[] = {
 	{"clone", FILTER_CLONE},
 	{"socket", FILTER_SOCKET},
+	{"socketpair", FILTER_SOCKET},
 	{"ioctl", FILTER_IOCTL},
 	{"personality", FILTER_PERSONALITY},
 	{"prctl", FILTER_PRCTL},
 	{"fcntl", FILTER_FCNTL},
+	{"mmap", FILTER_MMAP},
 	{"madvise", FILTER_MADVISE},
 	{"arch_prctl", FILTER_ARCH_PRCTL},
 	{"close_range", FILTER_CLOSE_RANGE},

@@ -79,13 +79,19 @@ run(const struct seccomp_data *data)
 }
 
 static uint32_t
-judge_three(int number, uint64_t first, uint64_t second, uint64_t third)
+judge_four(int number, uint64_t first, uint64_t second, uint64_t third, uint64_t fourth)
 {
-	struct seccomp_data data = {.nr = number, .args = {first, second, third}};
+	struct seccomp_data data = {.nr = number, .args = {first, second, third, fourth}};
 
 	data.arch =
 		seccomp_arch_native() == SCMP_ARCH_X86_64 ? AUDIT_ARCH_X86_64 : AUDIT_ARCH_AARCH64;
 	return run(&data);
+}
+
+static uint32_t
+judge_three(int number, uint64_t first, uint64_t second, uint64_t third)
+{
+	return judge_four(number, first, second, third, 0);
 }
 
 static uint32_t
@@ -122,7 +128,7 @@ static bool
 is_checked_but_fine(const char *name)
 {
 	static const char *const names[] = {"clone", "ioctl", "personality", "fcntl", "madvise",
-		"close_range", "prlimit64", "rseq", "setsockopt"};
+		"mmap", "close_range", "prlimit64", "rseq", "setsockopt"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (strcmp(names[i], name) == 0)
@@ -135,8 +141,8 @@ is_checked_but_fine(const char *name)
 static bool
 is_checked_and_refused(const char *name)
 {
-	return strcmp(name, "socket") == 0 || strcmp(name, "prctl") == 0 ||
-	       strcmp(name, "arch_prctl") == 0;
+	return strcmp(name, "socket") == 0 || strcmp(name, "socketpair") == 0 ||
+	       strcmp(name, "prctl") == 0 || strcmp(name, "arch_prctl") == 0;
 }
 
 static void
@@ -210,6 +216,48 @@ sockets_are_of_three_families(void **state)
 	}
 }
 
+/* AF_TIPC gives pairs too, and whatever family is asked for is loaded. */
+static void
+pairs_of_sockets_are_of_those_families_too(void **state)
+{
+	for (uint64_t family = 0; family < 64; family++) {
+		bool is_allowed = family == AF_UNIX || family == AF_INET || family == AF_INET6;
+
+		assert_int_equal(judge_name("socketpair", family, SOCK_STREAM, 0),
+			is_allowed ? SECCOMP_RET_ALLOW : refusal(EAFNOSUPPORT));
+	}
+}
+
+static void
+protocols_are_tcp_and_udp(void **state)
+{
+	static const uint64_t families[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < 2; i++) {
+		for (uint64_t protocol = 0; protocol < 300; protocol++) {
+			bool is_allowed =
+				protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+
+			assert_int_equal(judge_name("socket", families[i], SOCK_STREAM, protocol),
+				is_allowed ? SECCOMP_RET_ALLOW : refusal(EPROTONOSUPPORT));
+		}
+	}
+	assert_int_equal(judge_name("socket", AF_UNIX, SOCK_STREAM, 1), SECCOMP_RET_ALLOW);
+}
+
+/* What mlock() is refused for, and what MADV_FREE is. */
+static void
+memory_is_neither_locked_nor_dropped_where_it_is_mapped(void **state)
+{
+	int number = seccomp_syscall_resolve_name("mmap");
+
+	assert_int_equal(judge_four(number, 0, 4096, 3, 0x22), SECCOMP_RET_ALLOW);
+	assert_int_equal(judge_four(number, 0, 4096, 3, 0x4000 | 0x12), SECCOMP_RET_ALLOW);
+	assert_int_equal(judge_four(number, 0, 4096, 3, 0x2000 | 0x22), refusal(EPERM));
+	assert_int_equal(judge_four(number, 0, 4096, 3, 0x28), refusal(EINVAL));
+	assert_int_equal(judge_four(number, 0, 4096, 3, 1ull << 32 | 0x2022), refusal(EPERM));
+}
+
 static void
 high_halves_of_arguments_hide_nothing(void **state)
 {
@@ -271,6 +319,8 @@ descriptors_get_no_owners_leases_or_hints(void **state)
 		assert_int_equal(judge_name("fcntl", 3, allowed[i], 0), SECCOMP_RET_ALLOW);
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(judge_name("ioctl", 3, owners[i], 0), refusal(EPERM));
+	/* The number of the next watch of an inotify. */
+	assert_int_equal(judge_name("ioctl", 3, 0x40044900, 0), refusal(EPERM));
 	assert_int_equal(judge_name("ioctl", 3, FIONBIO, 0), SECCOMP_RET_ALLOW);
 }
 
@@ -331,8 +381,14 @@ sockets_have_options_that_a_keeper_knows(void **state)
 
 		assert_int_equal(judge_name("setsockopt", 3, SOL_SOCKET, option),
 			is_allowed ? SECCOMP_RET_ALLOW : refusal(ENOPROTOOPT));
+		/* Keys of MD5, of TCP-AO, of fast opening. */
+		assert_int_equal(judge_name("setsockopt", 3, IPPROTO_TCP, option),
+			option == 14 || option == 32 || option == 33 ||
+					(option >= 38 && option <= 40)
+				? refusal(ENOPROTOOPT)
+				: SECCOMP_RET_ALLOW);
 		assert_int_equal(
-			judge_name("setsockopt", 3, IPPROTO_TCP, option), SECCOMP_RET_ALLOW);
+			judge_name("setsockopt", 3, IPPROTO_IP, option), SECCOMP_RET_ALLOW);
 		/* IPV6_FLOWLABEL_MGR */
 		assert_int_equal(judge_name("setsockopt", 3, IPPROTO_IPV6, option),
 			option == 32 ? refusal(ENOPROTOOPT) : SECCOMP_RET_ALLOW);
@@ -363,6 +419,9 @@ main(void)
 		it(no_name_is_listed_twice),
 		it(a_clone_with_any_new_namespace_is_refused),
 		it(sockets_are_of_three_families),
+		it(pairs_of_sockets_are_of_those_families_too),
+		it(protocols_are_tcp_and_udp),
+		it(memory_is_neither_locked_nor_dropped_where_it_is_mapped),
 		it(high_halves_of_arguments_hide_nothing),
 		it(personality_may_only_be_asked_for),
 		it(attributes_that_stay_unseen_cannot_be_set),
