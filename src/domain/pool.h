@@ -23,7 +23,8 @@
  *
  * When an instance starts is the turn of its org (pool_share.h), which holds for the machine's
  * max_instances_total too. One that dies while it boots holds the next start back, 100 ms doubling
- * to 30 s; each step of that is a line in the log.
+ * to 30 s; each step of that is a line in the log. One that is only late, of a version that was
+ * loaded before, is followed by another at once, the first time.
  *
  * Knows no HTTP, no record and no deadline: a call that waits too long leaves. ON_LOOP.
  * Invariants: n_waiting > 0 means that no instance has room; an instance belongs to one version

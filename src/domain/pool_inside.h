@@ -74,6 +74,7 @@ struct pool {
 	unsigned late_share;   /* of 65536 calls, those that found no room, of the last */
 
 	uint64_t backoff_ms, backoff_until_us, failed_us;
+	uint64_t excused_us;     /* when a boot was first late since one was in time; 0: none */
 	struct err *boot_reason; /* owned: of the last failed boot; NULL before one */
 	unsigned n_failed;       /* boots in a row */
 	uint64_t n_started, n_boot_failures;

@@ -151,6 +151,25 @@ pool_set_backoff(struct pool *pool, uint64_t now_us)
 	pool->n_failed++;
 }
 
+/* A version that was loaded before and is not in time now may have met a machine that had no time
+ * for it: once, what waits goes on waiting for the next, as long as it may wait at all. Those that
+ * were started together are late together. */
+static bool
+pool_is_excused(struct pool *pool, const struct err *reason, uint64_t started_us, uint64_t now_us)
+{
+	const struct version *version = pool->version;
+
+	if (reason->code != ERR_TIMEOUT || pool->start_us == 0)
+		return false;
+	if (pool->excused_us == 0) {
+		pool->excused_us = now_us;
+		log_warn("instance.boot_late", "org=%s function=%s version=%" PRIu32 " reason=%s",
+			version->function->org->name, version->function->name, version->number,
+			log_q(reason->text));
+	}
+	return started_us <= pool->excused_us;
+}
+
 /* What waits is refused in the next turn, when there is nothing else that could serve it. Those
  * that were started together fail together, as one. */
 static void ON_LOOP
@@ -164,6 +183,8 @@ pool_boot_failed(struct pool *pool, const struct err *reason, uint64_t started_u
 	if (!pool->boot_reason)
 		pool->boot_reason = mem_new(sizeof(*pool->boot_reason));
 	*pool->boot_reason = *reason;
+	if (pool_is_excused(pool, reason, started_us, now_us))
+		return;
 	pool_arm(pool, now_us, now_us);
 	if (pool->n_failed > 0 && started_us <= pool->failed_us)
 		return;
@@ -205,6 +226,7 @@ pool_on_ready(struct instance *instance, void *arg)
 		return;
 	member->was_ready = true;
 	member->ready_us = now_us;
+	pool->excused_us = 0;
 	pool->n_starting--;
 	pool->n_ready++;
 	pool->n_failed = 0;

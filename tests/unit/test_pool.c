@@ -158,6 +158,58 @@ a_version_that_cannot_boot_refuses_with_its_reason_and_holds_back(void **state)
 	assert_int_equal(d.reason.code, 0);
 }
 
+/* One that served, and then one that is late, and held in its death. */
+static void
+serve_and_be_late(struct kit *kit, struct spot *spot)
+{
+	struct sandbox *late;
+
+	kit->version->config.idle_ms = 1;
+	assert_int_equal(spot_put(kit->version, spot, 0), 0);
+	kit_until(kit, &spot->is_over);
+	while (kit->domain.n_instances > 0)
+		kit_wait_ms(kit, 1);
+	kit->spawner->behaviour = FAKE_HANGS_IN_BOOT;
+	kit->spawner->is_death_held = true;
+	kit->domain.config.boot_ms = 1;
+	assert_int_equal(spot_put(kit->version, spot, 0), 0);
+	late = list_first(&kit->spawner->all, struct sandbox, link);
+	while (!late->was_asked)
+		kit_wait_ms(kit, 1);
+}
+
+static void
+a_boot_that_is_late_is_followed_by_another_before_a_call_is_refused(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	struct spot spot;
+
+	serve_and_be_late(kit, &spot);
+	kit->spawner->behaviour = FAKE_ANSWERS;
+	kit->domain.config.boot_ms = 60000;
+	kit->spawner->is_death_held = false;
+	kit_until(kit, &spot.is_over);
+	assert_false(spot.is_refused);
+	assert_int_equal(spot.reason.code, 0);
+	assert_int_equal(kit->spawner->n_asked, 3);
+	assert_int_equal(kit_stats(kit->version).n_boot_failures, 1);
+	assert_int_equal(kit_stats(kit->version).n_failed, 0);
+}
+
+static void
+two_boots_in_a_row_that_are_late_refuse_it(void **state)
+{
+	OWN(kit) struct kit *kit = kit_new();
+	struct spot spot;
+
+	serve_and_be_late(kit, &spot);
+	kit->spawner->is_death_held = false;
+	kit_until(kit, &spot.is_refused);
+	assert_int_equal(spot.reason.code, ERR_TIMEOUT);
+	assert_int_equal(kit->spawner->n_asked, 3);
+	assert_int_equal(kit_stats(kit->version).n_failed, 1);
+}
+
 static void
 the_back_off_doubles(void **state)
 {
@@ -425,9 +477,10 @@ UNIT_TESTS(it(the_first_call_waits_for_an_instance_and_is_cold),
 	it(slow_calls_get_more_instances_up_to_the_limit),
 	it(quick_calls_share_the_instance_that_is_there), it(a_full_queue_refuses),
 	it(a_version_that_cannot_boot_refuses_with_its_reason_and_holds_back),
-	it(the_back_off_doubles), it(a_spawner_that_refuses_is_a_reason_too),
-	it(a_runtime_that_is_gone_is_named), it(idle_instances_end),
-	it(idle_instances_end_later_while_others_start),
+	it(a_boot_that_is_late_is_followed_by_another_before_a_call_is_refused),
+	it(two_boots_in_a_row_that_are_late_refuse_it), it(the_back_off_doubles),
+	it(a_spawner_that_refuses_is_a_reason_too), it(a_runtime_that_is_gone_is_named),
+	it(idle_instances_end), it(idle_instances_end_later_while_others_start),
 	it(a_retired_pool_serves_what_it_has_and_keeps_nothing),
 	it(an_instance_that_dies_idle_is_replaced),
 	it(on_a_full_machine_the_longest_idle_instance_makes_room),
