@@ -102,7 +102,7 @@ TRACES = {
     'a_folder_that_is_closed': (closed, tmp),
     'a_link': (lambda: os.symlink('/code', '/tmp/link'), tmp),
     'the_mode_of_tmp': (lambda: os.chmod('/tmp', 0o700), lambda: os.stat('/tmp').st_mode),
-    'a_priority_of_the_parent': (lambda: os.setpriority(os.PRIO_PROCESS, PARENT, 7),
+    'a_priority_of_the_parent': (lambda: os.setpriority(os.PRIO_PROCESS, PARENT, 17),
                                  lambda: os.getpriority(os.PRIO_PROCESS, 0)),
     'an_affinity_of_the_parent': (
         lambda: os.sched_setaffinity(PARENT, {min(os.sched_getaffinity(0))}),

@@ -141,7 +141,7 @@ trace('a_worker_that_writes', async () => {
 trace('a_variable', () => { process.env.LEFT = MARK; }, () => process.env.LEFT ?? null);
 trace('a_folder', () => { process.chdir('/tmp'); }, () => process.cwd());
 trace('a_mask_of_modes', () => { process.umask(0o077); }, () => status('Umask'));
-trace('a_priority', () => { os.setPriority(7); }, () => os.getPriority());
+trace('a_priority', () => { os.setPriority(17); }, () => os.getPriority());
 trace('a_handler_of_a_signal', () => { process.on('SIGUSR2', () => {}); }, () => status('SigCgt'));
 trace('an_exit_code', () => { process.exitCode = 9; }, () => process.exitCode ?? null);
 

@@ -118,7 +118,7 @@ def attribute_of_the_first(name, work):
     trace(made)
 
 
-attribute_of_the_first('a_priority', lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 7))
+attribute_of_the_first('a_priority', lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 17))
 attribute_of_the_first('a_scheduler', lambda pid: os.sched_setscheduler(
     pid, os.SCHED_IDLE, os.sched_param(0)))
 attribute_of_the_first('a_priority_of_io', lambda pid: call(251, 1, pid, 3 << 13))
