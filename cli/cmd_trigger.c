@@ -19,6 +19,10 @@ const char cmd_trigger_help[] =
 	"      --filter JSON    a condition, or an array of them, besides these\n"
 	"      --order-key A    events with the same value of this attribute run in turn\n"
 	"      --attempts N     before a delivery is dead (1 to 100)\n"
+	"      --on-success D   who is told that a delivery is done, and\n"
+	"      --on-failure D   that it is dead: function:NAME, event:TYPE, a URL; for blocking\n"
+	"                       tasks of vCloud Director vcd:task (as the function answers),\n"
+	"                       vcd:task:resume, :abort, :fail; five times at most\n"
 	"      --disabled       takes no event yet\n"
 	"  -f, --file FILE      the whole document in JSON instead; - is stdin\n"
 	"of test: those of `mayfly event send`; says for each trigger whether the event would "
@@ -29,8 +33,16 @@ const char cmd_trigger_help[] =
 
 struct trigger_flags {
 	const char *function, *filter, *order_key, *attempts; /* borrowed */
+	json_t *on_success, *on_failure;                      /* owned; NULL without */
 	bool is_disabled;
 };
+
+static inline void
+own_trigger_flags(struct trigger_flags *flags)
+{
+	json_decref(flags->on_success);
+	json_decref(flags->on_failure);
+}
 
 /* ---- ls, show, rm ---- */
 
@@ -143,6 +155,19 @@ add_filter(json_t *filter, const char *text, struct err *err)
 	return 0;
 }
 
+static void
+add_queue(const struct trigger_flags *flags, uint64_t attempts, json_t *document)
+{
+	json_t *queue = json_pack(
+		"{s:O*, s:O*}", "on_success", flags->on_success, "on_failure", flags->on_failure);
+
+	if (attempts)
+		json_object_set_new(queue, "attempts", json_integer((json_int_t)attempts));
+	if (json_object_size(queue))
+		json_object_set(document, "queue", queue);
+	json_decref(queue);
+}
+
 static int
 make_document(const struct trigger_flags *flags, const struct event_wish *wish, json_t **ret,
 	struct err *err)
@@ -165,9 +190,7 @@ make_document(const struct trigger_flags *flags, const struct event_wish *wish, 
 		"enabled", !flags->is_disabled, "order_key", flags->order_key);
 	if (!*ret)
 		return err_set(err, ERR_INVALID, "an option is not UTF-8");
-	if (attempts)
-		json_object_set_new(
-			*ret, "queue", json_pack("{s:I}", "attempts", (json_int_t)attempts));
+	add_queue(flags, attempts, *ret);
 	return 0;
 }
 
@@ -237,9 +260,24 @@ trigger_test(struct cli *cli, const char *name, const struct event_wish *wish, s
 }
 
 static void
+add_destination(json_t **list)
+{
+	json_t *text = json_string(optarg);
+
+	*list = *list ? *list : json_array();
+	json_array_append_new(*list, text ? text : json_null()); /* not UTF-8: the daemon says so */
+}
+
+static void
 take_flag(struct trigger_flags *flags, int option)
 {
 	switch (option) {
+	case 21:
+		add_destination(&flags->on_success);
+		return;
+	case 22:
+		add_destination(&flags->on_failure);
+		return;
 	case 3:
 		flags->function = optarg;
 		return;
@@ -283,9 +321,10 @@ cmd_trigger(struct cli *cli, int argc, char **argv, struct err *err)
 	static const struct option options[] = {CLI_OPTIONS, EVENT_WISH_OPTIONS,
 		{"function", required_argument, NULL, 3}, {"filter", required_argument, NULL, 4},
 		{"order-key", required_argument, NULL, 5}, {"attempts", required_argument, NULL, 6},
-		{"disabled", no_argument, NULL, 7}, {0}};
+		{"disabled", no_argument, NULL, 7}, {"on-success", required_argument, NULL, 21},
+		{"on-failure", required_argument, NULL, 22}, {0}};
 	OWN(event_wish) struct event_wish wish = {0};
-	struct trigger_flags flags = {0};
+	OWN(trigger_flags) struct trigger_flags flags = {0};
 	int option, rc;
 
 	while ((option = cli_option(cli, argc, argv, "h" EVENT_WISH_SHORT, options, err)) >= 0) {

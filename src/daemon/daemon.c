@@ -311,11 +311,22 @@ daemon_on_spawner(struct loop_watch *watch, int uv_events, void *arg)
 	spawner_on_readable(daemon->spawner);
 }
 
+static void
+daemon_send_task(struct domain *domain, const char *org, const char *url, struct str body,
+	void (*done)(int status, const struct err *err, void *arg), void *arg)
+{
+	struct daemon *daemon = list_owner(domain, struct daemon, domain);
+
+	thread_on_loop();
+	vcd_task_send(&daemon->front.tasks, org, url, body, done, arg);
+}
+
 static int
 daemon_open_domain(struct daemon *daemon, struct err *err) ON_LOOP
 {
 	const struct store_config config = {
 		.data_dir = daemon->config->data_dir, .post = daemon_post, .arg = daemon};
+	static const struct queues_tasks tasks = {vcd_task_post, daemon_send_task}, no_tasks;
 	struct egress_settings egress;
 	int rc = store_open(&config, &daemon->store, err);
 
@@ -339,8 +350,8 @@ daemon_open_domain(struct daemon *daemon, struct err *err) ON_LOOP
 	rc = rabbitmq_open(&daemon->rabbitmq, daemon->config, daemon->loop, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening the connection to RabbitMQ");
-	rc = queues_open(
-		&daemon->queues, daemon->config, &daemon->domain, daemon->rabbitmq.amqp, err);
+	rc = queues_open(&daemon->queues, daemon->config, &daemon->domain, daemon->rabbitmq.amqp,
+		daemon->config->vcd_url[0] ? &tasks : &no_tasks, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening the queues");
 	rc = vcd_front_open_session(

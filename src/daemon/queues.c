@@ -8,9 +8,11 @@
 #include "domain/schedule.h"
 #include "domain/trigger.h"
 
-#define KEY_BYTES    32
-#define KEY_FILE     "callback-key"
-#define KEY_FILE_MAX 256
+#define KEY_BYTES       32
+#define TASK_ATTEMPTS   100 /* over about a day */
+#define TASK_BACKOFF_MS 900000
+#define KEY_FILE        "callback-key"
+#define KEY_FILE_MAX    256
 
 /* ---- the key ---- */
 
@@ -85,10 +87,26 @@ open_fetch(
 
 /* ---- what a delivery's source says of it, and hears ---- */
 
+/* A task may wait for days: what answers it is patient while its cloud is away. */
+static const struct delivery_policy *
+policy_of_tasks(void)
+{
+	static struct delivery_policy policy;
+
+	if (policy.attempts)
+		return &policy;
+	delivery_policy_posts(&policy);
+	policy.attempts = TASK_ATTEMPTS;
+	policy.backoff_max_ms = TASK_BACKOFF_MS;
+	return &policy;
+}
+
 static const struct delivery_policy *
 policy_of(struct domain *domain, const char *org, const char *origin, const char *source)
 {
 	thread_on_loop();
+	if (strcmp(origin, "task") == 0)
+		return policy_of_tasks();
 	if (strcmp(origin, "schedule") == 0)
 		return schedule_policy_of(domain, org, source);
 	return strcmp(origin, "event") == 0 ? trigger_policy_of(domain, org, source) : NULL;
@@ -105,11 +123,13 @@ on_ended(struct domain *domain, const char *org, const char *origin, const char 
 
 int
 queues_open(struct queues *queues, const struct config *config, struct domain *domain,
-	struct amqp *amqp, struct err *err)
+	struct amqp *amqp, const struct queues_tasks *tasks, struct err *err)
 {
 	OWN(buf) struct buf key = BUF_INIT;
 	struct delivery_config deliveries = {.max_length_org = config->queue_length_org,
 		.emit = event_emit,
+		.send = tasks->send,
+		.task = tasks->task,
 		.policy_of = policy_of,
 		.ended = on_ended};
 	int rc = key_read(config->data_dir, &key, err);

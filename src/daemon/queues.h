@@ -12,6 +12,14 @@
 #include "daemon/config.h"
 #include "domain/delivery.h"
 
+/* delivery_config's; both NULL where there are no tasks. */
+struct queues_tasks {
+	int (*task)(const struct delivery_task *task, struct buf *ret_url, struct buf *ret_body,
+		struct err *err);
+	void (*send)(struct domain *domain, const char *org, const char *url, struct str body,
+		void (*done)(int status, const struct err *err, void *arg), void *arg);
+};
+
 struct queues {
 	struct bus *bus;                  /* owned */
 	struct fetch_host *fetch;         /* owned */
@@ -20,7 +28,8 @@ struct queues {
 
 /* After domain_open(). After an error queues_close() and queues_free() are still to be called. */
 int queues_open(struct queues *queues, const struct config *config, struct domain *domain,
-	struct amqp *amqp /* NULL for none */, struct err *err) ON_LOOP;
+	struct amqp *amqp /* NULL for none */, const struct queues_tasks *tasks,
+	struct err *err) ON_LOOP;
 /* While the store still answers: what is in hand goes back to the bus. */
 void queues_close(struct queues *queues) ON_LOOP;
 void queues_free(struct queues *queues) ON_LOOP; /* after store_close() */

@@ -264,6 +264,12 @@ delivery_post_stats(const struct delivery_host *host, const char *org, struct de
 	return queue != NULL;
 }
 
+bool
+delivery_has_tasks(const struct delivery_host *host)
+{
+	return host->config.task && host->config.send;
+}
+
 const char *
 delivery_bus(const struct delivery_host *host, bool *ret_is_up)
 {

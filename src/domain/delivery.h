@@ -61,10 +61,6 @@ struct delivery_config {
 	 */
 	void (*emit)(struct domain *domain, const char *org, const struct delivery_event *event,
 		void (*done)(int code, const struct err *err, void *arg), void *arg);
-	/* The post that answers the task which a delivery is about: its URL is for `send`, its body
-	 * a document. FORBIDDEN, INVALID: there is nothing to answer. NULL: there are no tasks. */
-	int (*task)(const struct delivery_task *task, struct buf *ret_url, struct buf *ret_body,
-		struct err *err);
 	/* Sends what goes to a URL of another scheme than http and https (only the daemon itself
 	 * makes those; `url` and `body` are borrowed for the call). done() exactly once, perhaps
 	 * before this returns, with an HTTP status, or with 0 and an error. An error beside a
@@ -74,6 +70,11 @@ struct delivery_config {
 	 * daemon. NULL: there are none. */
 	void (*send)(struct domain *domain, const char *org, const char *url, struct str body,
 		void (*done)(int status, const struct err *err, void *arg), void *arg);
+	/* The post that answers the task which a delivery is about: its URL is for `send`, its body
+	 * a document; its origin is "task". FORBIDDEN, INVALID: there is nothing to answer. NULL:
+	 * there are no tasks. */
+	int (*task)(const struct delivery_task *task, struct buf *ret_url, struct buf *ret_body,
+		struct err *err);
 	/* The policy that a trigger or schedule (by origin) has for its deliveries, borrowed; NULL
 	 * for the function's. */
 	const struct delivery_policy *(*policy_of)(
@@ -131,7 +132,7 @@ struct delivery_post {
 	const char *url; /* http(s), or of a scheme that delivery_config.send knows */
 	json_t *headers; /* name → string, as they are sent, but for the signature; NULL: none */
 	struct str body;
-	const char *origin; /* "callback", "destination", "event", "redrive" */
+	const char *origin; /* "callback", "destination", "task", "event", "redrive" */
 	const char *source; /* name of the function or trigger that it comes from */
 	struct str order_key, idempotency_key; /* "" for none */
 	uint32_t hops;
@@ -198,6 +199,8 @@ void delivery_stats(const struct function *function, struct delivery_stats *ret)
 /* Of the posts of an org; false while there were none. */
 bool delivery_post_stats(
 	const struct delivery_host *host, const char *org, struct delivery_stats *ret) ON_LOOP;
+/* Whether destinations of kind task can be told. */
+bool delivery_has_tasks(const struct delivery_host *host);
 /* The name of the bus, and whether it answers. */
 const char *delivery_bus(const struct delivery_host *host, bool *ret_is_up) ON_LOOP;
 

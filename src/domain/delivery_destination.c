@@ -284,6 +284,38 @@ tell_url_destination(struct delivery *delivery, const char *url, struct str docu
 	tell_url(delivery, &post);
 }
 
+/* What it says stands on disk before the delivery ends, like every other post. */
+static void
+tell_task(struct delivery *delivery, const struct delivery_destination *to) ON_LOOP
+{
+	const struct delivery_host *host = delivery->queue->host;
+	const struct delivery_task task = {
+		.org = delivery->queue->org->name,
+		.function = delivery->queue->function_name,
+		.id = delivery->id,
+		.origin = delivery->row.origin,
+		.event = delivery->row.body,
+		.answer = buf_str(&delivery->body),
+		.action = delivery_policy_action(to),
+		.reason = delivery->row.state == ROW_DELIVERY_DEAD ? delivery->last.message : "",
+	};
+	struct delivery_post post = {.origin = "task"};
+	OWN(buf) struct buf url = BUF_INIT;
+	OWN(buf) struct buf body = BUF_INIT;
+	struct err err = {0};
+	int rc = host->config.task && host->config.send
+			 ? host->config.task(&task, &url, &body, &err)
+			 : err_set(&err, ERR_UNIMPLEMENTED, "there are no tasks here");
+
+	if (rc < 0) {
+		told(telling_new(delivery), rc, &err);
+		return;
+	}
+	post.url = url.at;
+	post.body = buf_str(&body);
+	tell_url(delivery, &post);
+}
+
 static void
 tell_callback(struct delivery *delivery) ON_LOOP
 {
@@ -301,9 +333,14 @@ tell_callback(struct delivery *delivery) ON_LOOP
 static void
 tell_destination(struct delivery *delivery, const struct delivery_destination *to) ON_LOOP
 {
-	OWN(json) json_t *document = destination_json(delivery);
+	OWN(json) json_t *document = NULL;
 	OWN(buf) struct buf text = BUF_INIT;
 
+	if (to->kind == DELIVERY_TO_TASK) {
+		tell_task(delivery, to);
+		return;
+	}
+	document = destination_json(delivery);
 	json_write(document, &text);
 	if (to->kind == DELIVERY_TO_FUNCTION)
 		tell_function(delivery, to->to, buf_str(&text));

@@ -20,6 +20,7 @@
 #define PREFIX_HTTPS  STR("https://")
 #define PREFIX_EVENT  STR("event:")
 #define PREFIX_CALLED STR("function:")
+#define WORD_TASK     "vcd:task"
 
 void
 delivery_policy_default(struct delivery_policy *ret)
@@ -109,7 +110,64 @@ destination_read(
 }
 
 static int
-destinations_read(const json_t *object, const char *path, const char *key,
+task_read(struct str text, const char *field, bool is_success, struct delivery_destination *ret,
+	struct err *err)
+{
+	static const char *const words[] = {
+		WORD_TASK ":resume", WORD_TASK ":abort", WORD_TASK ":fail", WORD_TASK};
+	size_t n = sizeof(words) / sizeof(words[0]);
+
+	for (size_t i = 0; i < n - !is_success; i++) {
+		if (!str_eq(text, str_of(words[i])))
+			continue;
+		*ret = (struct delivery_destination){DELIVERY_TO_TASK, str_dup(text)};
+		return 0;
+	}
+	return err_field(err, ERR_INVALID, field,
+		"%s may have %s\"" WORD_TASK ":resume\", \":abort\" or \":fail\" in it", field,
+		is_success ? "\"" WORD_TASK "\", " : "");
+}
+
+/* Those that only some may have, too. */
+static int
+any_read(struct str text, const char *field, const char *key, bool is_of_trigger,
+	struct delivery_destination *ret, struct err *err)
+{
+	if (!str_starts(text, STR(WORD_TASK)))
+		return destination_read(text, field, ret, err);
+	if (!is_of_trigger)
+		return err_field(err, ERR_INVALID, field,
+			"%s: only a trigger can answer tasks of vCloud Director", field);
+	return task_read(text, field, strcmp(key, "on_success") == 0, ret, err);
+}
+
+const char *
+delivery_policy_action(const struct delivery_destination *to)
+{
+	const char *action = to->to + strlen(WORD_TASK);
+
+	must(to->kind == DELIVERY_TO_TASK);
+	return *action ? action + 1 : action;
+}
+
+static bool
+destinations_have_task(const struct delivery_destinations *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (list->at[i].kind == DELIVERY_TO_TASK)
+			return true;
+	return false;
+}
+
+bool
+delivery_policy_has_task(const struct delivery_policy *policy)
+{
+	return destinations_have_task(&policy->on_success) ||
+	       destinations_have_task(&policy->on_failure);
+}
+
+static int
+destinations_read(const json_t *object, const char *path, const char *key, bool is_of_trigger,
 	struct delivery_destinations *ret, struct err *err)
 {
 	struct delivery_destinations list = {.n = 0};
@@ -130,7 +188,7 @@ destinations_read(const json_t *object, const char *path, const char *key,
 		rc = !json_is_string(item) || text.len > TARGET_MAX || memchr(text.at, 0, text.len)
 			     ? err_field(
 				       err, ERR_INVALID, field, "%s must have strings in it", field)
-			     : destination_read(text, field, &list.at[list.n], err);
+			     : any_read(text, field, key, is_of_trigger, &list.at[list.n], err);
 		if (rc < 0) {
 			destinations_done(&list);
 			return rc;
@@ -149,6 +207,7 @@ destinations_json(const struct delivery_destinations *list)
 		[DELIVERY_TO_FUNCTION] = "function:",
 		[DELIVERY_TO_EVENT] = "event:",
 		[DELIVERY_TO_URL] = "",
+		[DELIVERY_TO_TASK] = "",
 	};
 	json_t *array = json_array();
 
@@ -245,9 +304,11 @@ delivery_policy_read(
 			field, policy.backoff_ms);
 	}
 	if (rc >= 0)
-		rc = destinations_read(object, path, "on_success", &policy.on_success, err);
+		rc = destinations_read(
+			object, path, "on_success", policy.is_of_trigger, &policy.on_success, err);
 	if (rc >= 0)
-		rc = destinations_read(object, path, "on_failure", &policy.on_failure, err);
+		rc = destinations_read(
+			object, path, "on_failure", policy.is_of_trigger, &policy.on_failure, err);
 	if (rc < 0)
 		return rc;
 	*ret = policy;

@@ -8,11 +8,15 @@
  *	 "concurrency": 10, "length": 10000, "keep_result_s": 86400,
  *	 "on_success": ["function:audit", "event:order.done", "https://…"], "on_failure": [...]}
  *
+ * A trigger's may have "vcd:task" too: what the function answers decides a blocking task of vCloud
+ * Director's; or "vcd:task:resume", ":abort", ":fail" whatever it answers.
+ *
  * Knows no call and no bus. Pure.
  */
 #ifndef MAYFLY_DOMAIN_DELIVERY_POLICY_H
 #define MAYFLY_DOMAIN_DELIVERY_POLICY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,10 +29,11 @@ enum delivery_destination_kind {
 	DELIVERY_TO_FUNCTION, /* a durable call of a function of the same org */
 	DELIVERY_TO_EVENT,    /* an event of that type, source "/functions/<name>" */
 	DELIVERY_TO_URL,      /* POST, signed like a callback */
+	DELIVERY_TO_TASK,     /* the answer to the task that a cloud waits with; of triggers only */
 };
 struct delivery_destination {
 	enum delivery_destination_kind kind;
-	char *to; /* owned: name, type, URL */
+	char *to; /* owned: name, type, URL; "vcd:task", "vcd:task:<action>" */
 };
 struct delivery_destinations {
 	struct delivery_destination at[DELIVERY_DESTINATIONS_MAX];
@@ -44,6 +49,7 @@ struct delivery_policy {
 	unsigned length;        /* waiting ones; more are refused with 429: 10000; to 1,000,000 */
 	unsigned keep_result_s; /* 1 day; 0 keeps none; to 14 days. Dead ones are kept 14 days */
 	struct delivery_destinations on_success, on_failure; /* owned */
+	bool is_of_trigger; /* set before it is read: may answer tasks */
 };
 
 void delivery_policy_default(struct delivery_policy *ret);
@@ -54,6 +60,10 @@ void delivery_policy_posts(struct delivery_policy *ret);
 int delivery_policy_read(
 	const json_t *object, const char *path, struct delivery_policy *ret, struct err *err);
 json_t *delivery_policy_json(const struct delivery_policy *policy);
+/* Behind "vcd:task": "resume", "abort", "fail", or "" for what the answer says. */
+const char *delivery_policy_action(const struct delivery_destination *to);
+/* Whether one of its destinations answers tasks. */
+bool delivery_policy_has_task(const struct delivery_policy *policy);
 void delivery_policy_copy(const struct delivery_policy *from, struct delivery_policy *ret);
 void delivery_policy_done(struct delivery_policy *policy);
 

@@ -186,6 +186,9 @@ explain_one(struct trigger *trigger, void *arg)
 		buf_add_text(&why, "it is not enabled");
 	else
 		matches = trigger_filter_explain(trigger->plan.filter, explaining->event, &why);
+	if (matches && trigger->plan.has_policy && delivery_policy_has_task(&trigger->plan.policy))
+		buf_add_text(&why, "; it answers a blocking task where the event is one of vCloud "
+				   "Director's notifications");
 	json_array_append_new(explaining->list,
 		json_pack("{s:s, s:s, s:b, s:s}", "name", trigger->name, "function",
 			trigger->function, "matches", matches, "why", why.at));
@@ -357,6 +360,18 @@ put_done(struct store_message *message)
 	change_free(change);
 }
 
+/* A trigger that is stored stays as it is when the provider's settings change. */
+static int
+check_tasks(const struct domain *domain, const struct trigger_plan *plan, struct err *err)
+{
+	if (!plan->has_policy || !delivery_policy_has_task(&plan->policy) ||
+		delivery_has_tasks(domain->deliveries))
+		return 0;
+	return err_field(err, ERR_INVALID, "queue",
+		"queue: tasks of vCloud Director cannot be answered here (the provider sets "
+		"vcd_url)");
+}
+
 int
 trigger_put(struct domain *domain, struct org *org, struct str name, const json_t *document,
 	void (*done)(
@@ -375,6 +390,11 @@ trigger_put(struct domain *domain, struct org *org, struct str name, const json_
 		rc = trigger_plan_read(document, &plan, err);
 	if (rc < 0)
 		return rc;
+	rc = check_tasks(domain, &plan, err);
+	if (rc < 0) {
+		trigger_plan_done(&plan);
+		return rc;
+	}
 	if (!before && org->triggers.len >= TRIGGERS_MAX) {
 		trigger_plan_done(&plan);
 		return err_set(err, ERR_CONFLICT, "an org has at most %d triggers", TRIGGERS_MAX);

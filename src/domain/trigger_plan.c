@@ -40,6 +40,7 @@ read_policy(const json_t *document, struct trigger_plan *plan, struct err *err)
 		return rc;
 	plan->has_policy = true;
 	delivery_policy_default(&plan->policy);
+	plan->policy.is_of_trigger = true;
 	return delivery_policy_read(queue, "queue", &plan->policy, err);
 }
 
