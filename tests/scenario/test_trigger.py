@@ -286,3 +286,11 @@ def test_no_event_is_lost_when_the_daemon_is_killed_while_they_come(new_daemon):
                 seen.add(call['id'])
         return seen if len(seen) == n else None
     mayfly.wait_until(all_done, f'{n} deliveries are done', 60)
+
+
+def test_a_task_of_a_cloud_is_no_destination_where_there_is_no_cloud(org):
+    org.deploy('f', 'exports.handler = async () => 1')
+    for key, word in (('on_success', 'vcd:task'), ('on_failure', 'vcd:task:abort')):
+        answer = org.client.put(f'{org.path}/triggers/t', {
+            'function': 'f', 'queue': {key: [word]}}).expect(400).json()
+        assert answer['field'] == 'queue' and 'vcd_url' in answer['message']

@@ -110,6 +110,12 @@ delivery_function_gone(struct function *function)
 {
 }
 
+bool
+delivery_has_tasks(const struct delivery_host *host)
+{
+	return false;
+}
+
 void
 delivery_org_gone(struct domain *domain, const char *org)
 {

@@ -116,6 +116,55 @@ the_pause_doubles_up_to_its_bound_and_is_spread_over_its_upper_half(void **state
 	}
 }
 
+static void
+only_a_trigger_s_policy_answers_tasks(void **state)
+{
+	static const char text[] = "{\"on_success\": [\"vcd:task\", \"vcd:task:fail\"],"
+				   " \"on_failure\": [\"vcd:task:abort\", \"function:f\"]}";
+	struct delivery_policy policy, copy;
+	struct err err = {0};
+
+	delivery_policy_default(&policy);
+	assert_int_equal(read_text(text, &policy, &err), ERR_INVALID);
+	assert_string_equal(err.field, "queue.on_success");
+	assert_false(delivery_policy_has_task(&policy));
+	policy.is_of_trigger = true;
+	assert_int_equal(read_text(text, &policy, &err), 0);
+	assert_true(delivery_policy_has_task(&policy));
+	assert_int_equal(policy.on_success.at[0].kind, DELIVERY_TO_TASK);
+	assert_string_equal(delivery_policy_action(&policy.on_success.at[0]), "");
+	assert_string_equal(delivery_policy_action(&policy.on_success.at[1]), "fail");
+	assert_string_equal(delivery_policy_action(&policy.on_failure.at[0]), "abort");
+	OWN(json) json_t *json = delivery_policy_json(&policy);
+	delivery_policy_default(&copy);
+	copy.is_of_trigger = true;
+	assert_int_equal(delivery_policy_read(json, "queue", &copy, &err), 0);
+	OWN(json) json_t *again = delivery_policy_json(&copy);
+	assert_true(json_equal(json, again));
+	delivery_policy_done(&policy);
+	delivery_policy_done(&copy);
+}
+
+static void
+a_task_s_destination_names_an_action_that_there_is(void **state)
+{
+	static const char *const wrong[] = {"{\"on_failure\": [\"vcd:task\"]}",
+		"{\"on_failure\": [\"vcd:task:\"]}", "{\"on_success\": [\"vcd:task:delete\"]}",
+		"{\"on_success\": [\"vcd:tasks\"]}", "{\"on_success\": [\"vcd:task:fail \"]}"};
+	struct delivery_policy policy;
+	struct err err = {0};
+
+	delivery_policy_default(&policy);
+	policy.is_of_trigger = true;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_int_equal(read_text(wrong[i], &policy, &err), ERR_INVALID);
+		assert_non_null(strstr(err.text, "vcd:task:resume"));
+	}
+	delivery_policy_done(&policy);
+}
+
 UNIT_TESTS(it(what_is_not_said_is_the_default), it(what_is_written_is_read_again),
 	it(what_breaks_a_rule_is_named_and_changes_nothing),
+	it(only_a_trigger_s_policy_answers_tasks),
+	it(a_task_s_destination_names_an_action_that_there_is),
 	it(the_pause_doubles_up_to_its_bound_and_is_spread_over_its_upper_half))

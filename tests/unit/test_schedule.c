@@ -88,6 +88,12 @@ delivery_function_changed(struct function *function)
 {
 }
 
+bool
+delivery_has_tasks(const struct delivery_host *host)
+{
+	return false;
+}
+
 void
 delivery_function_gone(struct function *function)
 {
