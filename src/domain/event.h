@@ -55,7 +55,7 @@ own_event_list(struct event_list *list)
 enum event_mode { EVENT_BINARY, EVENT_STRUCTURED, EVENT_BATCH };
 /* By content type: application/cloudevents+json, application/cloudevents-batch+json, else binary
  * with ce- headers. INVALID names the attribute and the rule ("event 3: source is missing");
- * TOO_LARGE; MEDIA_TYPE for another format of CloudEvents. */
+ * TOO_LARGE; MEDIA_TYPE for another format of CloudEvents. An attribute of ours is INVALID. */
 int event_read(const struct http_header *headers, size_t n_headers, struct str body,
 	enum event_mode *ret_mode, struct event_list *ret, struct err *err);
 /* One of ours: id is a ULID, time now, source "/orgs/<org>/…"; data is borrowed. */

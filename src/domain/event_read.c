@@ -235,6 +235,34 @@ choose_mode(struct str content_type, enum event_mode *ret, struct err *err)
 	return 0;
 }
 
+/* What the platform tells itself in an event, nobody else tells it. */
+static int
+check_own(const struct event *event, struct err *err)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (event->json, name, value)
+		if (str_starts(str_of(name), STR(EVENT_OWN)))
+			return err_field(err, ERR_INVALID, name,
+				"%s is mayfly's own: no event that is sent to it may have an "
+				"attribute that begins with " EVENT_OWN,
+				name);
+	return 0;
+}
+
+static int
+check_all_own(const struct event_list *list, enum event_mode mode, struct err *err)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		int rc = check_own(&list->at[i], err);
+
+		if (rc < 0)
+			return mode == EVENT_BATCH ? err_wrap(err, rc, "event %zu", i) : rc;
+	}
+	return 0;
+}
+
 int
 event_read(const struct http_header *headers, size_t n_headers, struct str body,
 	enum event_mode *ret_mode, struct event_list *ret, struct err *err)
@@ -253,6 +281,8 @@ event_read(const struct http_header *headers, size_t n_headers, struct str body,
 					  : read_structured(body, list.at, err);
 		list.n = rc == 0;
 	}
+	if (rc == 0)
+		rc = check_all_own(&list, mode, err);
 	if (rc < 0)
 		return rc;
 	*ret_mode = mode;
