@@ -213,6 +213,7 @@ def settle(cell, front):
     last = cell.add_blocking_task()
     cell.notify(notification(last, {'task': 'resume'}))
     assert decided(last)[0] == 'resumed'
+    ended_post(front, last)
 
 
 def test_a_redriven_delivery_decides_nothing(cell, front):
@@ -397,9 +398,9 @@ def test_the_older_api_has_a_session_of_its_own(cell, front, daemon):
     daemon.stop()
     text = daemon.config.read_text()
     daemon.config.write_text(text.replace('vcd_api_version = 33.0', 'vcd_api_version = 31.0'))
+    cell.admin.seen.clear()
     daemon.start()
     again(front)
-    cell.admin.seen.clear()
     settle(cell, front)
     assert '/api/sessions' in [path for _, path, _ in cell.admin.seen]
     assert all('x-vcloud-authorization' in headers for _, path, headers in cell.admin.seen
