@@ -20,6 +20,21 @@ api_async_mode(const struct http_request *http, struct err *err)
 	return err_field(err, ERR_INVALID, "X-Mayfly-Mode", "X-Mayfly-Mode must be async or sync");
 }
 
+/* Those that mayfly puts itself stand under keys of its own, which nobody else may take: an event
+ * or a run whose key is known already is not put. */
+static int
+api_async_check_key(struct str key, struct err *err)
+{
+	static const char *const own[] = {"event/", "schedule/", "redrive/", "destination/"};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (str_starts(key, str_of(own[i])))
+			return err_field(err, ERR_INVALID, "Idempotency-Key",
+				"Idempotency-Key must not begin with %s, as keys of mayfly's own",
+				own[i]);
+	return 0;
+}
+
 static int
 api_async_read(const struct http_request *http, struct delivery_request *ret, struct err *err)
 {
@@ -36,7 +51,7 @@ api_async_read(const struct http_request *http, struct delivery_request *ret, st
 			"X-Mayfly-Delay must be 0 to %u seconds", API_ASYNC_DELAY_S);
 	if (delay_s)
 		ret->due_ms = clock_unix_ms() + delay_s * 1000;
-	return 0;
+	return api_async_check_key(ret->idempotency_key, err);
 }
 
 static json_t *

@@ -50,7 +50,9 @@ struct row_delivery_known {
 	char id[ID_ULID_SIZE];
 };
 
-/* 1 with the id of the delivery that has the row's key, 0 if there is none. */
+/* 1 with the id of the delivery that has the row's key, 0 if there is none. A call by route and one
+ * that was asked for otherwise are never the same: by route anybody calls, and must neither learn
+ * of what others put nor keep it from being put. */
 static int
 row_delivery_known(struct store_db *db, const struct row_delivery *row, uint64_t since_ms,
 	char ret_known[static ID_ULID_SIZE], struct err *err)
@@ -61,7 +63,7 @@ row_delivery_known(struct store_db *db, const struct row_delivery *row, uint64_t
 	static const char sql[] =
 		"SELECT id FROM delivery INDEXED BY delivery_by_key WHERE org = ?1"
 		" AND function = ?2 AND idempotency_key = ?3 AND idempotency_key <> ''"
-		" AND created_ms >= ?4 ORDER BY created_ms DESC LIMIT 1";
+		" AND created_ms >= ?4 AND frame = ?5 ORDER BY created_ms DESC LIMIT 1";
 	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
 	struct row_delivery_known known;
 	int rc = row_stmt_init(&stmt, db, sql, err);
@@ -72,6 +74,7 @@ row_delivery_known(struct store_db *db, const struct row_delivery *row, uint64_t
 	row_stmt_bind_text(&stmt, 2, row->function);
 	row_stmt_bind_text(&stmt, 3, row->idempotency_key);
 	row_stmt_bind_u64(&stmt, 4, since_ms);
+	row_stmt_bind_u64(&stmt, 5, row->frame);
 	rc = row_stmt_next(&stmt, &known_shape, &known, err);
 	if (rc > 0)
 		memcpy(ret_known, known.id, sizeof(known.id));

@@ -268,6 +268,28 @@ def test_the_same_idempotency_key_is_the_same_call(org):
     assert queue(org, 'echo')['queued'] == 0
 
 
+def test_by_route_nobody_takes_the_key_of_another(org):
+    """By route anybody calls: who guesses a key must not learn of a call, nor keep one away."""
+    org.deploy('status', STATUS)
+    first = put(org, 'status', {}, idempotency_key='once').expect(202).json()
+    by_route = [org.route('POST', 'status?s=200', headers={
+        'X-Mayfly-Mode': 'async', 'Idempotency-Key': 'once'}).expect(202).json() for _ in range(2)]
+    assert [one['known'] for one in by_route] == [False, True]
+    assert by_route[0]['id'] == by_route[1]['id'] != first['id']
+    assert put(org, 'status', {}, idempotency_key='once').expect(202).json()['id'] == first['id']
+
+
+@pytest.mark.parametrize('key', [
+    'schedule/nightly/1795200000000', 'event/' + 64 * 'a', 'redrive/01J', 'destination/01J/0'])
+def test_keys_of_mayflys_own_are_no_callers(org, key):
+    """A schedule's next key is no secret: a call that had it would keep the run from being put."""
+    org.deploy('status', STATUS)
+    for answer in (put(org, 'status', {}, idempotency_key=key),
+                   org.route('POST', 'status?s=200', headers={'X-Mayfly-Mode': 'async',
+                                                              'Idempotency-Key': key})):
+        assert answer.expect(400).json()['field'] == 'Idempotency-Key'
+
+
 def test_a_delayed_call_does_not_begin_before_its_time(org):
     org.deploy('echo', ECHO)
     call_id = put_id(org, 'echo', {}, delay=1)

@@ -283,6 +283,24 @@ a_key_may_be_used_again_when_its_time_is_over(void **state)
 	assert_string_equal(known, delivery_of("acme", "a", 200).id);
 }
 
+static void
+a_key_of_a_call_by_route_is_another_than_that_of_a_call_with_a_token(void **state)
+{
+	OWN(rows) struct rows *rows = with_functions();
+	struct row_delivery direct = delivery_of("acme", "a", 100);
+	struct row_delivery by_route = delivery_of("acme", "a", 200);
+	char known[ID_ULID_SIZE] = "";
+
+	direct.idempotency_key = by_route.idempotency_key = "k";
+	by_route.frame = direct.frame + 1;
+	ok(rows, row_delivery_insert(&rows->db, &by_route, 0, known, &rows->err));
+	ok(rows, row_delivery_insert(&rows->db, &direct, 0, known, &rows->err));
+	memcpy(by_route.id, delivery_of("acme", "a", 300).id, sizeof(by_route.id));
+	assert_int_equal(
+		row_delivery_insert(&rows->db, &by_route, 0, known, &rows->err), ERR_CONFLICT);
+	assert_string_equal(known, delivery_of("acme", "a", 200).id);
+}
+
 /* ---- what is queued ---- */
 
 static void
@@ -608,6 +626,7 @@ UNIT_TESTS(it(a_delivery_is_found_whole), it(a_delivery_is_not_found_by_another_
 	it(a_delivery_is_refused_twice_and_without_its_org),
 	it(a_key_that_a_function_has_seen_lately_is_refused_with_what_it_was_for),
 	it(a_key_may_be_used_again_when_its_time_is_over),
+	it(a_key_of_a_call_by_route_is_another_than_that_of_a_call_with_a_token),
 	it(what_is_queued_comes_by_due_time_and_then_by_id), it(what_has_ended_is_not_queued),
 	it(the_queues_are_counted), it(deliveries_are_listed_newest_first),
 	it(deliveries_are_listed_by_state), it(a_list_has_no_head_no_body_and_no_result),
