@@ -156,6 +156,51 @@ api_dead_has_id(struct api_request *request) ON_LOOP
 	return false;
 }
 
+/* ---- what a caller proved itself with is for the function alone, not for who looks at the dead
+ * ---- */
+
+#define API_DEAD_HIDDEN "(hidden)"
+
+static void
+api_dead_hide_headers(json_t *headers)
+{
+	static const char *const names[] = {
+		"authorization", "proxy-authorization", "x-api-key", "x-auth-token"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (json_object_get(headers, names[i]))
+			json_object_set_new(headers, names[i], json_string(API_DEAD_HIDDEN));
+}
+
+/* Their names stay. */
+static void
+api_dead_hide_cookies(json_t *cookies)
+{
+	json_t *cookie;
+	size_t i;
+
+	json_array_foreach (cookies, i, cookie) {
+		struct str rest = str_of(json_string_value(cookie));
+		struct str name = str_cut(&rest, '=');
+
+		json_array_set_new(
+			cookies, i, json_sprintf("%.*s=" API_DEAD_HIDDEN, STR_ARG(name)));
+	}
+}
+
+static json_t *
+api_dead_json(const json_t *json)
+{
+	json_t *letter = json_copy((json_t *)json);
+	json_t *payload = json_deep_copy(json_object_get(json, "payload"));
+	json_t *head = json_object_get(payload, "head");
+
+	api_dead_hide_headers(json_object_get(head, "headers"));
+	api_dead_hide_cookies(json_object_get(head, "cookies"));
+	json_object_set_new(letter, "payload", payload);
+	return letter;
+}
+
 static void
 api_dead_on_found(int code, const json_t *json, const struct err *err, void *arg)
 {
@@ -168,7 +213,7 @@ api_dead_on_found(int code, const json_t *json, const struct err *err, void *arg
 	else if (code < 0)
 		api_answer_error(request, err);
 	else
-		api_answer_json(request, 200, json_incref((json_t *)json));
+		api_answer_json(request, 200, api_dead_json(json));
 }
 
 void

@@ -25,6 +25,9 @@ HOLDS = '''exports.handler = async (event) => {
 STATUS = '''exports.handler = async (event) => ({ statusCode: Number(event.queryStringParameters.s),
   headers: { 'x-kind': 'test' }, body: 'as asked: ' + event.requestContext.requestId })'''
 
+TELLS_ITS_PROOFS = '''exports.handler = async ({ headers, cookies }) => {
+  throw new Error(`${headers.authorization} ${headers['x-api-key']} ${cookies[0]}`) }'''
+
 
 class Receiver(http.server.ThreadingHTTPServer):
     """Keeps what is posted to it; answers with the statuses of `answers`, then 200."""
@@ -191,6 +194,23 @@ def test_one_that_never_succeeds_is_dead_after_its_attempts(org):
         record = org.client.get(f"{org.path}/calls/{attempt['call_id']}").expect(200).json()
         assert (record['code'], record['trigger']) == ('function_error', 'async')
     assert queue(org, 'throws')['dead'] == 1
+
+
+def test_what_a_caller_proves_itself_with_is_not_shown_with_the_dead(org):
+    """It reaches the function, and a redrive has it still."""
+    org.deploy('tells', TELLS_ITS_PROOFS, queue={**QUICK, 'attempts': 1})
+    call_id = org.route('GET', 'tells?a=1', headers={
+        'X-Mayfly-Mode': 'async', 'Authorization': 'Bearer of-a-user', 'X-Api-Key': 'of-a-user',
+        'Cookie': 'session=of-a-user; b', 'X-Other': 'seen'}).expect(202).call_id
+    assert ended(org, call_id)['state'] == 'dead'
+    answer = org.client_of('viewer').get(f'{org.path}/dead-letters/{call_id}').expect(200)
+    head = answer.json()['payload']['head']
+    assert head['headers']['x-other'] == 'seen' and head['rawQueryString'] == 'a=1'
+    assert head['headers']['authorization'] == head['headers']['x-api-key'] == '(hidden)'
+    assert [cookie.split('=')[0] for cookie in head['cookies']] == ['session', 'b']
+    assert 'of-a-user' not in json.dumps(head)
+    again = org.client.post(f'{org.path}/dead-letters/{call_id}/redrive', {}).expect(202).call_id
+    assert 'Bearer of-a-user of-a-user session=of-a-user' in ended(org, again)['message']
 
 
 @pytest.mark.parametrize('status, state, attempts', [
