@@ -19,7 +19,8 @@ static const char *const words[] = {
 #define N_WORDS (sizeof(words) / sizeof(words[0]))
 
 struct reading {
-	unsigned n_conditions, depth;
+	size_t n_conditions;
+	unsigned depth;
 	struct err *err;
 };
 
@@ -90,10 +91,10 @@ check_range(const json_t *value, const char *field, struct err *err)
 static bool
 is_topic(struct str pattern)
 {
-	while (pattern.at) {
+	for (unsigned n = 0; pattern.at; n++) {
 		struct str part = str_cut(&pattern, '.');
 
-		if (!part.len)
+		if (!part.len || n == TRIGGER_TOPIC_PARTS)
 			return false;
 		if (memchr(part.at, '*', part.len) && !str_eq(part, STR("*")) &&
 			!str_eq(part, STR("**")))
@@ -110,7 +111,8 @@ check_text(enum filter_kind kind, const json_t *value, const char *field, struct
 			err, ERR_INVALID, field, "%s must be a string that is not empty", field);
 	if (kind == FILTER_TOPIC && !is_topic(str_of(json_string_value(value))))
 		return err_field(err, ERR_INVALID, field,
-			"%s must have parts between dots, of which * and ** stand alone", field);
+			"%s must have 1 to %d parts between dots, of which * and ** stand alone",
+			field, TRIGGER_TOPIC_PARTS);
 	return 0;
 }
 
@@ -138,11 +140,13 @@ static int read_node(
 	struct reading *reading, const json_t *json, const char *field, struct filter_node *ret);
 
 static int
-count(struct reading *reading, const char *field)
+count(struct reading *reading, size_t n, const char *field)
 {
-	if (++reading->n_conditions > TRIGGER_CONDITIONS_MAX)
+	reading->n_conditions += n;
+	if (reading->n_conditions > TRIGGER_CONDITIONS_MAX)
 		return err_field(reading->err, ERR_INVALID, field,
-			"a filter must have at most %d conditions", TRIGGER_CONDITIONS_MAX);
+			"a filter must have at most %d conditions, each value of anyOf counted",
+			TRIGGER_CONDITIONS_MAX);
 	return 0;
 }
 
@@ -161,7 +165,8 @@ read_attributes(struct reading *reading, enum filter_kind kind, const json_t *js
 	ret->at = mem_new(json_object_size(json) * sizeof(*ret->at));
 	json_object_foreach ((json_t *)json, path, value) {
 		OWN(mem) char *place = mem_printf("%s.%s", field, path);
-		int rc = count(reading, place);
+		size_t n = kind == FILTER_ANY_OF ? json_array_size(value) : 1;
+		int rc = count(reading, n, place);
 
 		if (rc == 0)
 			rc = trigger_filter_check_path(path, place, reading->err);
@@ -197,7 +202,7 @@ static int
 read_group(struct reading *reading, enum filter_kind kind, const json_t *json, const char *field,
 	struct filter_node *ret)
 {
-	int rc = count(reading, field);
+	int rc = count(reading, 1, field);
 
 	if (rc < 0)
 		return rc;

@@ -6,8 +6,9 @@
  * one fits every event. A condition is an object with one of the words; `exact`, `prefix`,
  * `suffix`, `anyOf`, `range` and `topic` take one or more attributes, all of which must fit. What
  * is not there fits none of them. Values are compared as text ("5" is 5, "true" is true), two
- * numbers as numbers.
- * Knows no function and no registry. Pure.
+ * numbers as numbers. Each value of an `anyOf` counts as a condition. What a condition may cost
+ * does not grow with the event: all orgs share the thread that compares. Knows no function and no
+ * registry. Pure.
  */
 #ifndef MAYFLY_DOMAIN_TRIGGER_FILTER_H
 #define MAYFLY_DOMAIN_TRIGGER_FILTER_H
@@ -19,7 +20,9 @@ enum {
 	TRIGGER_DEPTH_MAX = 8,
 	TRIGGER_PATH_MAX = 200,
 	TRIGGER_KEY_BYTES = 64,
-	TRIGGER_KEY_PARTS = 16
+	TRIGGER_KEY_PARTS = 16,
+	TRIGGER_TOPIC_PARTS = 32, /* of a pattern; a text of more than twice as many fits none */
+	TRIGGER_NUMBER_BYTES = 64 /* of a text that is compared as a number */
 };
 
 struct trigger_filter;

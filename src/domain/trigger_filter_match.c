@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "domain/event_attribute.h"
 #include "domain/trigger_filter_inside.h"
 
 /* ---- the event's side ---- */
@@ -63,7 +64,8 @@ number_of(const json_t *value, double *ret)
 		*ret = json_number_value(value);
 		return true;
 	}
-	if (!text || !*text || strspn(text, "0123456789+-.eE") != json_string_length(value))
+	if (!text || !*text || json_string_length(value) > TRIGGER_NUMBER_BYTES ||
+		strspn(text, "0123456789+-.eE") != json_string_length(value))
 		return false;
 	*ret = strtod(text, &end);
 	return !*end && isfinite(*ret);
@@ -117,6 +119,19 @@ is_in_range(const json_t *got, const json_t *range)
 	return true;
 }
 
+/* No text that is compared part by part is so long. */
+static bool
+is_beyond_topics(struct str text)
+{
+	unsigned n = 0;
+
+	if (text.len > EVENT_ATTRIBUTE_VALUE_MAX)
+		return true;
+	for (; text.at && n <= 2 * TRIGGER_TOPIC_PARTS; n++)
+		str_cut(&text, '.');
+	return n > 2 * TRIGGER_TOPIC_PARTS;
+}
+
 /* When a part does not fit, the last ** takes one part more: that is enough to try, since what an
  * earlier one could take, the last can take too. */
 bool
@@ -125,6 +140,8 @@ trigger_filter_topic(struct str pattern, struct str text)
 	struct str behind_stars = STR_NONE, taken_from = STR_NONE;
 	bool has_stars = false;
 
+	if (is_beyond_topics(text))
+		return false;
 	while (text.at) {
 		struct str next_pattern = pattern, next_text = text;
 		struct str want = str_cut(&next_pattern, '.'), part;

@@ -212,6 +212,64 @@ depth_and_number_of_conditions_have_a_limit(void **state)
 	}
 }
 
+static bool
+is_taken(const char *before, size_t n, const char *one, const char *behind)
+{
+	OWN(trigger_filter) struct trigger_filter *filter = NULL;
+	OWN(buf) struct buf text = BUF_INIT;
+	OWN(json) json_t *json = NULL;
+
+	buf_add_text(&text, before);
+	for (size_t i = 0; i < n; i++)
+		buf_add_text(&text, one);
+	buf_add_text(&text, behind);
+	json = event_json(text.at);
+	return trigger_filter_new(json, &filter, NULL) == 0;
+}
+
+static void
+each_value_of_any_of_is_a_condition(void **state)
+{
+	assert_true(is_taken("[{'anyOf':{'n':[1", TRIGGER_CONDITIONS_MAX - 1, ",1", "]}}]"));
+	assert_false(is_taken("[{'anyOf':{'n':[1", TRIGGER_CONDITIONS_MAX, ",1", "]}}]"));
+}
+
+/* An event of 256 KiB has room for 100,000 parts, and each could begin what a pattern goes on with.
+ */
+static void
+what_a_topic_is_compared_with_has_a_limit(void **state)
+{
+	OWN(buf) struct buf text = BUF_INIT;
+	OWN(mem) char *long_part = mem_new(4098);
+
+	assert_true(is_taken("[{'topic':{'data.x':'a", TRIGGER_TOPIC_PARTS - 1, ".a", "'}}]"));
+	assert_false(is_taken("[{'topic':{'data.x':'a", TRIGGER_TOPIC_PARTS, ".a", "'}}]"));
+	buf_add_char(&text, 'a');
+	for (unsigned n = 1; n < 2 * TRIGGER_TOPIC_PARTS; n++)
+		buf_add_text(&text, ".a");
+	assert_true(trigger_filter_topic(STR("**.a"), buf_str(&text)));
+	buf_add_text(&text, ".a");
+	assert_false(trigger_filter_topic(STR("**.a"), buf_str(&text)));
+	memset(long_part, 'a', 4097);
+	assert_true(trigger_filter_topic(STR("**"), str_n(long_part, 4096)));
+	assert_false(trigger_filter_topic(STR("**"), str_n(long_part, 4097)));
+}
+
+static void
+a_text_that_is_too_long_is_no_number(void **state)
+{
+	OWN(trigger_filter)
+	struct trigger_filter *filter = filter_of("[{'range':{'data.x':{'gte':0}}}]");
+
+	for (int extra = 0; extra < 2; extra++) {
+		OWN(mem)
+		char *more = mem_printf("'data':{'x':'%0*d'}", TRIGGER_NUMBER_BYTES + extra, 7);
+		OWN(event) struct event event = event_of("a", more);
+
+		assert_int_equal(trigger_filter_match(filter, &event), !extra);
+	}
+}
+
 static void
 the_reason_is_a_sentence(void **state)
 {
@@ -248,4 +306,5 @@ the_reason_is_a_sentence(void **state)
 
 UNIT_TESTS(it(each_word_fits_what_it_says), it(topics_fit_as_every_way_to_share_out_the_parts_says),
 	it(a_filter_that_is_wrong_names_its_place), it(depth_and_number_of_conditions_have_a_limit),
-	it(the_reason_is_a_sentence))
+	it(each_value_of_any_of_is_a_condition), it(what_a_topic_is_compared_with_has_a_limit),
+	it(a_text_that_is_too_long_is_no_number), it(the_reason_is_a_sentence))

@@ -187,7 +187,7 @@ a_value_of_more_parts_than_are_looked_up_is_found_all_the_same(void **state)
 	struct one one;
 	size_t n_compared;
 
-	for (int i = 0; i < 3 * TRIGGER_KEY_PARTS; i++)
+	for (int i = 0; i < TRIGGER_TOPIC_PARTS; i++)
 		buf_printf(&type, "%sp%d", i ? "." : "", i);
 	OWN(mem) char *text = mem_printf("[{'topic':{'type':'%s'}}]", type.at);
 	OWN(event) struct event event = event_of(type.at, "");
