@@ -232,16 +232,33 @@ memory_learn_region(struct subject *subject, struct memory_region *region, size_
 }
 
 static int
+memory_watch_regions(struct keeper_reply *reply)
+{
+	for (size_t i = 0; i < memory.n_regions; i++) {
+		const struct memory_region *region = &memory.regions[i];
+
+		if (!region->is_file &&
+			memory.tracker->watch(region->start, region->end, reply) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
 memory_learn_regions(struct subject *subject, struct keeper_reply *reply)
 {
+	bool is_by_region = memory.tracker->check;
 	size_t at = 0;
 
+	if (is_by_region && memory_watch_regions(reply) < 0)
+		return -1;
 	tracker_forget();
 	for (size_t i = 0; i < memory.n_spans; i++) {
 		const struct tracker_range *span = &memory.spans[i];
 
-		if (memory.tracker->watch(span->start, span->end, reply) < 0 ||
-			memory.tracker->ask(span->start, span->end, TRACKER_THERE, reply) < 0)
+		if (!is_by_region && memory.tracker->watch(span->start, span->end, reply) < 0)
+			return -1;
+		if (memory.tracker->ask(span->start, span->end, TRACKER_THERE, reply) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < memory.n_regions; i++) {

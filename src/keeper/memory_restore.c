@@ -385,8 +385,23 @@ memory_run_drops(void)
 /* ---- mappings that are not the ones that were watched, though they look so ---- */
 
 static int
+memory_check(const struct memory_region *region)
+{
+	if (!memory.tracker->check)
+		return memory.tracker->ask(
+			region->start, region->end, TRACKER_CHANGED, restore.reply);
+	return region->is_file ? 0 : memory.tracker->check(region->start, restore.reply);
+}
+
+static int
 memory_ask(void)
 {
+	for (size_t i = 0; memory.tracker->check && i < memory.n_regions; i++) {
+		int rc = memory_check(&memory.regions[i]);
+
+		if (rc != 0)
+			return rc;
+	}
 	tracker_forget();
 	for (size_t i = 0; i < memory.n_spans; i++) {
 		int rc = memory.tracker->ask(
@@ -403,8 +418,7 @@ memory_renew_lost(struct layout *layout)
 {
 	for (size_t i = 0; i < memory.n_regions; i++) {
 		struct memory_region *region = &memory.regions[i];
-		int rc = memory.tracker->ask(
-			region->start, region->end, TRACKER_CHANGED, restore.reply);
+		int rc = memory_check(region);
 
 		if (rc == TRACKER_LOST)
 			rc = layout_renew(layout, restore.subject, region->start, restore.reply);

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keeper/tracker.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/userfaultfd.h>
 
 #include "base/mem.h"
 
@@ -44,6 +50,29 @@ void
 tracker_forget(void)
 {
 	tracker_n_found = 0;
+}
+
+/* It must belong to the memory of the subject, so the subject makes it. */
+int
+tracker_take_fault(struct subject *subject, struct keeper_reply *reply)
+{
+	static int fault = -1;
+	int64_t number, closed;
+
+	if (fault >= 0)
+		return fault;
+	if (subject_inject_call(subject, &number, reply, SYS_userfaultfd,
+		    O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY) < 0)
+		return -1;
+	if (number < 0)
+		return verdict(
+			reply, KEEPER_CAUSE_KERNEL, "userfaultfd: %s", strerror((int)-number));
+	fault = (int)syscall(SYS_pidfd_getfd, subject->pidfd, (int)number, 0);
+	if (fault < 0)
+		verdict(reply, KEEPER_CAUSE_KERNEL, "pidfd_getfd: %s", strerror(errno));
+	if (subject_inject_call(subject, &closed, reply, SYS_close, (uint64_t)number) < 0)
+		return -1;
+	return fault;
 }
 
 const struct tracker *

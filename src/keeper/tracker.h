@@ -5,7 +5,9 @@
  *	pagemap_scan  Linux 6.7: userfaultfd write-protects pages, their first write is let through
  *by the kernel alone, PAGEMAP_SCAN finds them (ioctl_userfaultfd(2), PAGEMAP_SCAN(2const))
  *	soft_dirty    kernels with CONFIG_MEM_SOFT_DIRTY: /proc/<pid>/clear_refs protects every page
- *at once, bit 55 of /proc/<pid>/pagemap finds them
+ *at once, bit 55 of /proc/<pid>/pagemap finds them. A page of zeroes in a mapping that was put in
+ *the place of another has no such bit once the two are one; so memory of no file is registered with
+ *a userfaultfd, which has nothing to do but to keep the two apart
  *
  * Knows addresses only. mayfly-keeper; the subject is stopped.
  */
@@ -46,11 +48,14 @@ struct tracker {
 	/* Whether the kernel can, and what it takes in the subject: 0, -1 with a verdict. */
 	int (*open)(struct subject *subject, struct keeper_reply *reply);
 	/* Begins to watch mappings, whose pages all count as written then; holes between them are
-	 * nothing. */
+	 * nothing. With check() only one mapping, of no file. */
 	int (*watch)(uint64_t start, uint64_t end, struct keeper_reply *reply);
 	/* Appends ranges of [start, end), sorted: 0, TRACKER_LOST, -1. */
 	int (*ask)(uint64_t start, uint64_t end, enum tracker_question question,
 		struct keeper_reply *reply);
+	/* Where ask() does not tell what is lost: whether the mapping at an address is watched; 0,
+	 * TRACKER_LOST, -1. Else NULL. */
+	int (*check)(uint64_t at, struct keeper_reply *reply);
 	/* From now on what they hold, or that they hold nothing, is clean. For all spans ask() has
 	 * just found what is THERE in them. */
 	int (*clean_all)(const struct tracker_range *spans, size_t n, struct keeper_reply *reply);
@@ -67,6 +72,9 @@ extern size_t tracker_n_found;
 void tracker_add(uint64_t start, uint64_t end, uint64_t is); /* merged with the last if it can be */
 void tracker_add_n(const struct tracker_range *ranges, size_t n);
 void tracker_forget(void); /* what was found */
+
+/* A userfaultfd of the subject's memory, the same each time; -1 with a verdict. */
+int tracker_take_fault(struct subject *subject, struct keeper_reply *reply);
 
 /* The first tracker that works here, open; NULL with a verdict. */
 const struct tracker *tracker_choose(struct subject *subject, struct keeper_reply *reply);

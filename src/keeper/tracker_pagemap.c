@@ -45,30 +45,13 @@ pagemap_failed(struct keeper_reply *reply, const char *what)
 
 /* ---- opening ---- */
 
-/* It must belong to the memory of the subject, so the subject makes it. */
-static int
-pagemap_take_fault(struct subject *subject, struct keeper_reply *reply)
-{
-	int64_t number, closed;
-
-	if (subject_inject_call(subject, &number, reply, SYS_userfaultfd,
-		    O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY) < 0)
-		return -1;
-	if (number < 0)
-		return verdict(
-			reply, KEEPER_CAUSE_KERNEL, "userfaultfd: %s", strerror((int)-number));
-	pagemap_fault = (int)syscall(SYS_pidfd_getfd, subject->pidfd, (int)number, 0);
-	if (subject_inject_call(subject, &closed, reply, SYS_close, (uint64_t)number) < 0)
-		return -1;
-	return pagemap_fault < 0 ? pagemap_failed(reply, "pidfd_getfd") : 0;
-}
-
 static int
 pagemap_open(struct subject *subject, struct keeper_reply *reply)
 {
 	struct uffdio_api api = {.api = UFFD_API, .features = PAGEMAP_FEATURES};
 
-	if (pagemap_take_fault(subject, reply) < 0)
+	pagemap_fault = tracker_take_fault(subject, reply);
+	if (pagemap_fault < 0)
 		return -1;
 	if (ioctl(pagemap_fault, UFFDIO_API, &api) < 0)
 		return pagemap_failed(reply, "no asynchronous write protection");

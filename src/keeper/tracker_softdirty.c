@@ -2,8 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <linux/userfaultfd.h>
 
 #include "base/own.h"
 #include "keeper/tracker.h"
@@ -15,7 +18,7 @@
 #define SOFTDIRTY_PRESENT (1ull << 63)
 #define SOFTDIRTY_AT_ONCE 4096 /* pages */
 
-static int softdirty_map = -1, softdirty_clear = -1;
+static int softdirty_map = -1, softdirty_clear = -1, softdirty_fault = -1;
 
 static int
 softdirty_failed(struct keeper_reply *reply, const char *what)
@@ -48,8 +51,15 @@ softdirty_is_there(struct keeper_reply *reply)
 static int
 softdirty_open(struct subject *subject, struct keeper_reply *reply)
 {
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP};
+
 	if (softdirty_is_there(reply) < 0)
 		return -1;
+	softdirty_fault = tracker_take_fault(subject, reply);
+	if (softdirty_fault < 0)
+		return -1;
+	if (ioctl(softdirty_fault, UFFDIO_API, &api) < 0)
+		return softdirty_failed(reply, "no write protection by userfaultfd");
 	softdirty_map = openat(subject->proc, "pagemap", O_RDONLY | O_CLOEXEC);
 	softdirty_clear = openat(subject->proc, "clear_refs", O_WRONLY | O_CLOEXEC);
 	if (softdirty_map < 0 || softdirty_clear < 0)
@@ -57,11 +67,27 @@ softdirty_open(struct subject *subject, struct keeper_reply *reply)
 	return 0;
 }
 
-/* A new mapping counts as written by itself. */
+/* A new mapping counts as written by itself. No page is ever protected by the userfaultfd. */
 static int
 softdirty_watch(uint64_t start, uint64_t end, struct keeper_reply *reply)
 {
+	struct uffdio_register range = {
+		.range = {start, end - start}, .mode = UFFDIO_REGISTER_MODE_WP};
+
+	if (ioctl(softdirty_fault, UFFDIO_REGISTER, &range) < 0)
+		return softdirty_failed(reply, "UFFDIO_REGISTER");
 	return 0;
+}
+
+/* To take a protection away that is not there is refused where nobody is registered. */
+static int
+softdirty_check(uint64_t at, struct keeper_reply *reply)
+{
+	struct uffdio_writeprotect free = {.range = {at, SOFTDIRTY_PAGE}};
+
+	if (ioctl(softdirty_fault, UFFDIO_WRITEPROTECT, &free) == 0)
+		return 0;
+	return errno == ENOENT ? TRACKER_LOST : softdirty_failed(reply, "UFFDIO_WRITEPROTECT");
 }
 
 static uint64_t
@@ -132,6 +158,7 @@ const struct tracker tracker_softdirty = {
 	.open = softdirty_open,
 	.watch = softdirty_watch,
 	.ask = softdirty_ask,
+	.check = softdirty_check,
 	.clean_all = softdirty_clean_all,
 	.clean = softdirty_clean_all,
 };

@@ -79,7 +79,8 @@ mechanism_examine(const struct doctor_finding *findings, size_t n)
 	bool has_scan = mechanism_found(findings, n, "rollback.pagemap_scan") &&
 			mechanism_found(findings, n, "rollback.userfaultfd") &&
 			mechanism_found(findings, n, "rollback.write_protect");
-	bool has_soft_dirty = mechanism_found(findings, n, "rollback.soft_dirty");
+	bool has_soft_dirty = mechanism_found(findings, n, "rollback.soft_dirty") &&
+			      mechanism_found(findings, n, "rollback.userfaultfd");
 
 	mechanism_machine.fork = mechanism_machine.rollback =
 		mechanism_has_keeper() ? NULL : "mayfly-keeper is not installed";

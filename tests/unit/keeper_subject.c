@@ -32,6 +32,7 @@ static uint8_t *reserved;      /* and that nobody may touch */
 static int ends[2] = {-1, -1}; /* of a pipe that was made when it started */
 static uint8_t *fenced;        /* a page, one that nobody may touch, a page */
 static uint8_t *pieces;        /* 2000 pages */
+static uint8_t *untouched;     /* full of nothing */
 static unsigned vector;        /* what a register held while it waited */
 
 static void *
@@ -253,14 +254,14 @@ deed_map_hole(void)
 	(void)seen;
 }
 
-/* The same, moved in from a place where nothing was ever written. */
+/* The same, moved in from a mapping in which nobody has ever been. */
 static void
 deed_move_hole(void)
 {
 	uint8_t *page = kept + 9 * PAGE;
 	volatile uint8_t seen;
 
-	if (mremap(sparse + 30 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, page) != page)
+	if (mremap(untouched + 30 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, page) != page)
 		abort();
 	seen = *page;
 	(void)seen;
@@ -678,6 +679,7 @@ main(int argc, char **argv)
 	kept = map_apart(KEPT);
 	for (size_t i = 0; i < KEPT; i++)
 		kept[i] = (uint8_t)(i * 7 + i / 256);
+	untouched = map_apart(KEPT);
 	sparse = mmap(NULL, KEPT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	sparse[17 * PAGE] = 1;
 	reserved = mmap(NULL, KEPT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

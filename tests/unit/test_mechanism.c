@@ -10,6 +10,8 @@
 static const struct language node = {.name = "node20", .family = "node"};
 static const struct language python = {.name = "python3.11", .family = "python"};
 
+static bool has_fault = true;
+
 /* A folder of mayfly's programs, with a keeper or without. */
 static void
 examine(bool has_keeper, bool has_scan, bool has_soft_dirty)
@@ -17,7 +19,7 @@ examine(bool has_keeper, bool has_scan, bool has_soft_dirty)
 	const struct doctor_finding findings[] = {
 		{"rollback.pagemap_scan", DOCTOR_MECHANISM, has_scan, false, ""},
 		{"rollback.soft_dirty", DOCTOR_MECHANISM, has_soft_dirty, false, ""},
-		{"rollback.userfaultfd", DOCTOR_MECHANISM, true, false, ""},
+		{"rollback.userfaultfd", DOCTOR_MECHANISM, has_fault, false, ""},
 		{"rollback.write_protect", DOCTOR_MECHANISM, has_scan, false, ""}};
 	OWN(mem) char *keeper = path_join(path_libexec(), "mayfly-keeper");
 
@@ -25,6 +27,17 @@ examine(bool has_keeper, bool has_scan, bool has_soft_dirty)
 	if (has_keeper)
 		assert_int_equal(path_write(keeper, STR("x"), 0700, NULL), 0);
 	mechanism_examine(findings, 4);
+}
+
+/* Whichever way pages are tracked. */
+static void
+without_a_userfaultfd_nothing_is_rolled_back(void **state)
+{
+	has_fault = false;
+	examine(true, true, true);
+	has_fault = true;
+	assert_int_equal(mechanism_choose(&python, MECHANISM_AUTO), MECHANISM_FORK);
+	assert_int_equal(mechanism_choose(&node, MECHANISM_AUTO), MECHANISM_ONCE);
 }
 
 static void
@@ -102,6 +115,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {it(words_are_read_as_they_are_written),
+		it(without_a_userfaultfd_nothing_is_rolled_back),
 		it(the_best_that_is_possible_is_chosen), it(behind_one_that_fails_comes_the_next),
 		it(what_is_not_possible_says_why)};
 
