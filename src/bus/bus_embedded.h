@@ -2,9 +2,9 @@
 /*
  * bus_embedded - what the files of the embedded bus share.
  *
- * bus_embedded.c decides who gets what and when; bus_embedded_write.c puts what was asked in a
- * turn of the loop into one message to the store; bus_embedded_load.c reads what does not wait in
- * memory.
+ * bus_embedded.c decides who gets what and when; bus_embedded_hold.c keeps and counts what waits,
+ * in memory and in the store; bus_embedded_write.c puts what was asked in a turn of the loop into
+ * one message to the store; bus_embedded_load.c reads what does not wait in memory.
  *
  * A delivery's row is the message. What waits in memory is the beginning of a queue's order: all
  * up to `horizon`, all of it when `is_whole`; the rest waits in the store alone. Questions to the
@@ -95,10 +95,8 @@ struct bus_embedded {
 	bool is_refused; /* by the store, the last time */
 };
 
-/* ---- bus_embedded.c ---- */
+/* ---- bus_embedded_hold.c ---- */
 
-struct bus_queue *bus_embedded_queue(struct bus_embedded *bus, const char *org,
-	const char *function);                                          /* made if there is none */
 struct bus_held *bus_embedded_held_new(const struct row_delivery *row); /* any thread */
 void bus_embedded_know(struct bus_queue *queue, struct bus_held *held); /* it is in memory now */
 void bus_embedded_held_free(struct bus_held *held);
@@ -116,6 +114,16 @@ void bus_embedded_stores_no_more(struct bus_queue *queue, uint64_t n, uint64_t n
 /* All that waits up to `last` is in memory; with NULL nothing is known to be. */
 void bus_embedded_set_horizon(struct bus_queue *queue, const struct bus_place *last);
 
+/* Of a place in `line`, NULL of NULL. */
+struct bus_held *bus_embedded_held_at(struct bus_place *place);
+void bus_embedded_take_out(struct bus_held *held); /* it does not wait in memory any more */
+/* How it went. The row may be the message's own, and its texts the owner's. */
+void bus_embedded_note(struct bus_held *held, const struct row_delivery *row);
+
+/* ---- bus_embedded.c ---- */
+
+struct bus_queue *bus_embedded_queue(struct bus_embedded *bus, const char *org,
+	const char *function); /* made if there is none */
 void bus_embedded_ready(struct bus_queue *queue) ON_LOOP;
 void bus_embedded_ask(struct bus_embedded *bus, struct store_message *message);
 /* From a done(): the store has given it back. False if it refused for a reason that may pass and
