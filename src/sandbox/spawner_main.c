@@ -26,46 +26,17 @@
 #include "base/path.h"
 #include "sandbox/landlock.h"
 #include "sandbox/provision.h"
-#include "sandbox/seat.h"
-#include "sandbox/spares.h"
-#include "sandbox/spawner_protocol.h"
+#include "sandbox/spawner_main.h"
 #include "sandbox/stage.h"
 #include "sandbox/template_host.h"
 #include "sandbox/tree.h"
 #include "sandbox/watch.h"
 
-#define MAIN_REMOVALS_MAX 256   /* trees being removed at one time */
-#define MAIN_RETRY_MS     2     /* between attempts to remove a cgroup */
-#define MAIN_REST_MS      60000 /* while there are more spares than few */
-#define MAIN_QUIET_MS     2 /* without work before a spare is made: starts do not wait for one */
+#define MAIN_RETRY_MS 2     /* between attempts to remove a cgroup */
+#define MAIN_REST_MS  60000 /* while there are more spares than few */
+#define MAIN_QUIET_MS 2     /* without work before a spare is made: starts do not wait for one */
 
-enum main_source {
-	MAIN_DAEMON,
-	MAIN_PID,
-	MAIN_CONTROL,
-	MAIN_OOM,
-	MAIN_KEEPER,
-	MAIN_PROGRAM,
-	MAIN_REMOVAL,
-	MAIN_TEMPLATE,
-};
-
-struct main_removal {
-	int pidfd;     /* owned, -1: free */
-	bool is_asked; /* by the daemon, which gets an answer */
-	uint32_t ticket;
-};
-
-static struct {
-	struct seats seats;
-	struct spawner_bounds bounds;
-	struct seat **by_sandbox; /* the seat of each of the daemon's numbers, or NULL */
-	struct main_removal removals[MAIN_REMOVALS_MAX];
-	struct spares spares;
-	bool wants_keepers; /* the last that was started does: spares get theirs ahead */
-	bool is_spare_bad;  /* making spares failed: not again before the daemon asks */
-	bool is_over;
-} spawner;
+struct spawner_main spawner;
 
 /* Replies. */
 
@@ -81,8 +52,8 @@ main_reply_with(enum spawner_event event, uint32_t sandbox, struct spawner_reply
 		spawner.is_over = true;
 }
 
-static void
-main_reply_failure(enum spawner_event event, uint32_t sandbox, const struct err *failure)
+void
+spawner_main_reply_failure(enum spawner_event event, uint32_t sandbox, const struct err *failure)
 {
 	struct spawner_reply reply = {.exit.failure = *failure};
 
@@ -106,8 +77,8 @@ main_add_egress(struct spawner_reply *reply, const struct seat *seat, int *fds, 
 	return n + seat->n_egress;
 }
 
-static void
-main_reply_started(struct seat *seat)
+void
+spawner_main_reply_started(struct seat *seat)
 {
 	struct spawner_reply reply = {0};
 	struct cgroup_parent *cgroups = &spawner.seats.cgroups;
@@ -152,8 +123,8 @@ main_reply_gone(const struct seat *seat)
 
 /* Watching. */
 
-static int
-main_watch(int fd, enum main_source source, unsigned index, struct err *err)
+int
+spawner_main_watch(int fd, enum main_source source, unsigned index, struct err *err)
 {
 	return watch_add(fd, (uint64_t)source << 32 | index, err);
 }
@@ -164,94 +135,16 @@ main_make_seat(struct err *err)
 {
 	struct seat *seat = seat_make(&spawner.seats, err);
 
-	if (!seat || (main_watch(seat->pidfd, MAIN_PID, seat->index, err) == 0 &&
-			     main_watch(seat->control, MAIN_CONTROL, seat->index, err) == 0))
+	if (!seat ||
+		(spawner_main_watch(seat->pidfd, MAIN_PID, seat->index, err) == 0 &&
+			spawner_main_watch(seat->control, MAIN_CONTROL, seat->index, err) == 0))
 		return seat;
 	seat_kill(&spawner.seats, seat);
 	seat_died(&spawner.seats, seat);
 	return NULL;
 }
 
-/* Removal of trees. */
-
-static void
-main_end_removal(struct main_removal *removal)
-{
-	siginfo_t how = {0};
-	struct err err = {0};
-
-	if (waitid(P_PIDFD, (id_t)removal->pidfd, &how, WEXITED) < 0)
-		err_sys(&err, "waiting for the removal of a tree");
-	else if (how.si_code != CLD_EXITED || how.si_status != 0)
-		err_set(&err, ERR_SYSTEM, "removing a tree: %s",
-			how.si_code == CLD_EXITED ? strerror(how.si_status) : "killed");
-	if (err.code)
-		log_warn("tree.not_removed", "error=%s", log_q(err.text));
-	watch_close(&removal->pidfd);
-	if (removal->is_asked)
-		main_reply_failure(SPAWNER_REMOVED, removal->ticket, &err);
-}
-
-/* With no place left in the table it is waited for. */
-static void
-main_watch_removal(struct main_removal removal)
-{
-	struct err err = {0};
-
-	for (unsigned i = 0; i < MAIN_REMOVALS_MAX; i++) {
-		if (spawner.removals[i].pidfd >= 0)
-			continue;
-		if (main_watch(removal.pidfd, MAIN_REMOVAL, i, &err) < 0)
-			break;
-		spawner.removals[i] = removal;
-		return;
-	}
-	main_end_removal(&removal);
-}
-
-static void
-main_on_removal(struct main_removal *removal)
-{
-	if (removal->pidfd >= 0)
-		main_end_removal(removal);
-}
-
-static void
-main_on_remove(const struct spawner_request *request)
-{
-	char path[TREE_PATH_SIZE];
-	struct err err = {0};
-	int pidfd = -1;
-
-	if (tree_find(request->tree, path, &err) < 0)
-		err = (struct err){0}; /* it is not there: that is what was asked for */
-	else
-		tree_discard(path, &pidfd, &err);
-	if (pidfd < 0)
-		main_reply_failure(SPAWNER_REMOVED, request->sandbox, &err);
-	else
-		main_watch_removal((struct main_removal){pidfd, true, request->sandbox});
-}
-
 /* Ends. */
-
-/* The tree of an unpacking sandbox gets its name, or goes. */
-static void
-main_end_tree(struct seat *seat)
-{
-	char path[TREE_PATH_SIZE];
-	struct err err = {0};
-	int pidfd;
-
-	if (seat->kind != SANDBOX_UNPACK)
-		return;
-	if (seat->status == 0 && seat->failure.code == 0 &&
-		tree_finish(seat->index, seat->tree, &seat->failure) < 0)
-		seat->status = 1;
-	snprintf(path, sizeof(path), "/trees/.new-%u", seat->index);
-	if (tree_discard(path, &pidfd, &err) == 0 && pidfd >= 0)
-		main_watch_removal((struct main_removal){pidfd, false, 0});
-}
 
 static void
 main_clear(struct seat *seat)
@@ -274,130 +167,6 @@ main_clear_all(void)
 
 	list_each (&spawner.seats.ending, seat, link)
 		main_clear(seat);
-}
-
-/* Main programs that are forked. */
-
-static void
-main_be_started(struct seat *seat)
-{
-	seat_fork_forget(seat);
-	seat->is_started = true;
-	main_reply_started(seat);
-	keeper_host_introduce(&seat->keeper, seat->pid, seat->fork.is_forked ? seat->fork.pid : 0);
-}
-
-/* No fork is to be had: pid 1, whose walls stand, starts the program after all. */
-static void
-main_boot(struct seat *seat)
-{
-	seat_tell(seat, INSIDE_BOOT);
-	main_be_started(seat);
-}
-
-static void
-main_on_walls(struct seat *seat)
-{
-	if (seat->is_started || seat->state != SEAT_TAKEN || seat->fork.ticket)
-		return;
-	if (!seat->fork.is_awaited)
-		main_be_started(seat);
-	else if (!seat_fork_ask(&spawner.seats, seat))
-		main_boot(seat);
-}
-
-static void
-main_lose_fork(struct seat *seat, const char *why)
-{
-	seat_fork_forget(seat);
-	err_set(&seat->failure, ERR_SYSTEM, "%s", why);
-	seat_kill(&spawner.seats, seat);
-}
-
-static void
-main_on_forked(struct seat *seat)
-{
-	if (!seat->fork.has_entered || seat->fork.pid == 0)
-		return;
-	seat->fork.is_forked = true;
-	seat_tell(seat, INSIDE_FORKED);
-	main_be_started(seat);
-}
-
-static void
-main_on_fork_pid(struct seat *seat, pid_t pid)
-{
-	struct err err = {0};
-
-	if (seat_fork_hold(seat, pid, &err) < 0 ||
-		main_watch(seat->fork.pidfd, MAIN_PROGRAM, seat->index, &err) < 0)
-		main_lose_fork(seat, err.text);
-	else
-		main_on_forked(seat);
-}
-
-/* One that is refused may have lost its sandbox meanwhile. */
-static void
-main_on_no_fork(struct seat *seat, const struct template_report *report)
-{
-	if (report->event == TEMPLATE_FAILED || report->err.sys == EPERM)
-		template_host_distrust((unsigned)seat->fork.slot, &report->err);
-	main_boot(seat);
-}
-
-static void
-main_on_template_report(const struct template_report *report)
-{
-	struct seat *seat = seat_fork_find(&spawner.seats, report->ticket);
-
-	if (!seat || !seat->fork.is_awaited)
-		return;
-	if (report->event == TEMPLATE_FORKED) {
-		main_on_fork_pid(seat, report->pid);
-	} else if (report->event == TEMPLATE_ENTERED) {
-		seat->fork.has_entered = true;
-		main_on_forked(seat);
-	} else {
-		main_on_no_fork(seat, report);
-	}
-}
-
-/* What it was asked and has not done is done without it. */
-static void
-main_on_template_end(unsigned slot)
-{
-	for (unsigned i = 0; i < spawner.seats.n; i++) {
-		struct seat *seat = &spawner.seats.all[i];
-
-		if (seat->state != SEAT_TAKEN || !seat->fork.is_awaited || seat->fork.ticket == 0 ||
-			seat->fork.slot != (int)slot)
-			continue;
-		if (seat->fork.pid || seat->fork.has_entered)
-			main_lose_fork(seat, "its template died while it was forked");
-		else
-			main_boot(seat);
-	}
-}
-
-static int
-main_watch_template(int fd, unsigned slot, struct err *err)
-{
-	return main_watch(fd, MAIN_TEMPLATE, slot, err);
-}
-
-/* The main program died. What it said on its way in may still be unread. */
-static void
-main_on_program(struct seat *seat)
-{
-	if (seat->fork.pidfd < 0)
-		return;
-	if (seat->fork.is_awaited)
-		template_host_on_readable((unsigned)seat->fork.slot);
-	seat_fork_bury(seat);
-	if (seat->fork.is_forked)
-		seat_kill(&spawner.seats, seat);
-	else if (seat->fork.is_awaited)
-		main_lose_fork(seat, "the main program died while it entered its sandbox");
 }
 
 /* Reports of one seat. */
@@ -428,7 +197,7 @@ main_on_report(struct seat *seat, const struct inside_report *report, struct spa
 		main_take_sockets(seat, fds);
 		break;
 	case INSIDE_STARTED:
-		main_on_walls(seat);
+		spawner_fork_on_walls(seat);
 		break;
 	case INSIDE_EXITED:
 		seat->has_status = true;
@@ -470,7 +239,7 @@ main_on_pid(struct seat *seat)
 	if (spawner.by_sandbox[seat->sandbox] == seat) {
 		if (!seat->is_started && seat->failure.code == 0)
 			err_set(&seat->failure, ERR_SYSTEM, "the sandbox died while it was set up");
-		main_end_tree(seat);
+		spawner_tree_end(seat);
 	}
 }
 
@@ -494,34 +263,6 @@ main_on_keeper(struct seat *seat)
 
 /* Requests. */
 
-/* A read-only copy of the mount of one tree. */
-static int
-main_copy_tree(const char *digest, int *ret, bool *ret_has_modules, struct err *err)
-{
-	char path[TREE_PATH_SIZE], modules[TREE_PATH_SIZE + 16];
-	int rc = tree_find(digest, path, err);
-
-	if (rc < 0)
-		return rc;
-	snprintf(modules, sizeof(modules), "%s/node_modules", path);
-	if (ret_has_modules)
-		*ret_has_modules = faccessat(AT_FDCWD, modules, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	*ret = stage_copy(path, STAGE_READ_ONLY | STAGE_NO_DEVICES);
-	return *ret < 0 ? err_sys(err, "copying the mount of a tree") : 0;
-}
-
-static int
-main_copy_out(struct seat *seat, int *ret, struct err *err)
-{
-	char path[TREE_PATH_SIZE];
-	int rc = tree_begin(seat->index, seat_uid(&spawner.seats, seat), path, err);
-
-	if (rc < 0)
-		return rc;
-	*ret = stage_copy(path, STAGE_NO_DEVICES | STAGE_NO_EXEC);
-	return *ret < 0 ? err_sys(err, "copying the mount of a new tree") : 0;
-}
-
 /* The mounts of a plan, owned by `fds`. */
 static int
 main_gather(const struct spawner_request *request, struct seat *seat, int fds[INSIDE_FDS],
@@ -536,10 +277,10 @@ main_gather(const struct spawner_request *request, struct seat *seat, int fds[IN
 	if (fds[INSIDE_FD_ROOT] < 0)
 		return err_sys(err, "copying the mount of root %u", request->root);
 	if (request->kind == SANDBOX_UNPACK)
-		return main_copy_out(seat, &fds[INSIDE_FD_OUT], err);
-	rc = main_copy_tree(request->tree, &fds[INSIDE_FD_CODE], &has_modules, err);
+		return spawner_tree_copy_out(seat, &fds[INSIDE_FD_OUT], err);
+	rc = spawner_tree_copy(request->tree, &fds[INSIDE_FD_CODE], &has_modules, err);
 	if (rc == 0 && request->deps[0])
-		rc = main_copy_tree(request->deps, &fds[INSIDE_FD_DEPS], NULL, err);
+		rc = spawner_tree_copy(request->deps, &fds[INSIDE_FD_DEPS], NULL, err);
 	plan->deps_are_node_modules = has_modules && request->kind == SANDBOX_INSTANCE;
 	return rc;
 }
@@ -553,7 +294,7 @@ main_start_keeper(struct seat *seat)
 
 	rc = seat_start_keeper(&spawner.seats, seat, &err);
 	if (rc == 0)
-		rc = main_watch(seat->keeper.pidfd, MAIN_KEEPER, seat->index, &err);
+		rc = spawner_main_watch(seat->keeper.pidfd, MAIN_KEEPER, seat->index, &err);
 	if (rc == 0 || rc == ERR_NOT_FOUND)
 		return;
 	log_warn("keeper.failed", "sandbox=%u error=%s", seat->sandbox, log_q(err.text));
@@ -612,7 +353,7 @@ main_on_start(const struct spawner_request *request, const struct spawner_fds *f
 
 	if (spawner.by_sandbox[request->sandbox]) {
 		err_set(&err, ERR_CONFLICT, "sandbox %u is in use", request->sandbox);
-		main_reply_failure(SPAWNER_GONE, request->sandbox, &err);
+		spawner_main_reply_failure(SPAWNER_GONE, request->sandbox, &err);
 		return;
 	}
 	spares_take(&spawner.spares, spawner.seats.n_spare);
@@ -620,7 +361,7 @@ main_on_start(const struct spawner_request *request, const struct spawner_fds *f
 	if (!seat)
 		seat = main_make_seat(&err);
 	if (!seat) {
-		main_reply_failure(SPAWNER_GONE, request->sandbox, &err);
+		spawner_main_reply_failure(SPAWNER_GONE, request->sandbox, &err);
 		return;
 	}
 	spawner.is_spare_bad = false;
@@ -634,7 +375,7 @@ main_on_start(const struct spawner_request *request, const struct spawner_fds *f
 		return;
 	}
 	if (seat->oom >= 0)
-		main_watch(seat->oom, MAIN_OOM, seat->index, &err);
+		spawner_main_watch(seat->oom, MAIN_OOM, seat->index, &err);
 	main_want_keeper(seat, request->wants_keeper);
 }
 
@@ -660,7 +401,7 @@ main_on_request(const struct spawner_request *request, size_t size, struct spawn
 		if (size != sizeof(*request))
 			return;
 		if (request->op == SPAWNER_START || request->op == SPAWNER_REMOVE)
-			main_reply_failure(
+			spawner_main_reply_failure(
 				request->op == SPAWNER_START ? SPAWNER_GONE : SPAWNER_REMOVED,
 				request->sandbox, &err);
 		return;
@@ -670,7 +411,7 @@ main_on_request(const struct spawner_request *request, size_t size, struct spawn
 	else if (request->op == SPAWNER_STOP)
 		main_on_stop(request);
 	else
-		main_on_remove(request);
+		spawner_tree_on_remove(request);
 }
 
 static void
@@ -699,13 +440,13 @@ main_on_event(uint64_t data)
 	if (source == MAIN_DAEMON)
 		main_on_daemon();
 	else if (source == MAIN_REMOVAL)
-		main_on_removal(&spawner.removals[index]);
+		spawner_tree_on_removal(&spawner.removals[index]);
 	else if (source == MAIN_TEMPLATE)
 		template_host_on_readable(index);
 	else if (source == MAIN_KEEPER)
 		main_on_keeper(seat);
 	else if (source == MAIN_PROGRAM)
-		main_on_program(seat);
+		spawner_fork_on_program(seat);
 	else if (seat->state != SEAT_SPARE && seat->state != SEAT_TAKEN)
 		return; /* its pid 1 was buried earlier in this turn */
 	else if (source == MAIN_PID)
@@ -845,9 +586,9 @@ main_open_templates(const struct stage_plan *stage)
 		.roots = stage->roots,
 		.n_roots = (unsigned)stage->n_roots,
 		.last_capability = spawner.seats.last_capability,
-		.watch = main_watch_template,
-		.on_report = main_on_template_report,
-		.on_end = main_on_template_end,
+		.watch = spawner_fork_watch_template,
+		.on_report = spawner_fork_on_report,
+		.on_end = spawner_fork_on_template_end,
 	};
 
 	template_host_open(&plan);
@@ -891,7 +632,7 @@ main_set_up(char **argv, int argc, struct err *err)
 	if (rc == 0)
 		rc = watch_open(err);
 	if (rc == 0)
-		rc = main_watch(SPAWNER_FD, MAIN_DAEMON, 0, err);
+		rc = spawner_main_watch(SPAWNER_FD, MAIN_DAEMON, 0, err);
 	if (rc == 0)
 		main_open_templates(&stage);
 	return rc;
@@ -911,11 +652,11 @@ main(int argc, char **argv)
 		signal(ignored[i], SIG_IGN);
 	log_setup(&log);
 	if (main_set_up(argv, argc, &err) < 0) {
-		main_reply_failure(SPAWNER_READY, 0, &err);
+		spawner_main_reply_failure(SPAWNER_READY, 0, &err);
 		return 1;
 	}
 	main_say_what_is_missing();
-	main_reply_failure(SPAWNER_READY, 0, &err);
+	spawner_main_reply_failure(SPAWNER_READY, 0, &err);
 	while (!spawner.is_over)
 		main_turn();
 	main_end();
