@@ -132,6 +132,14 @@ def _patterns():
     return sorted(out, key=lambda row: row[1].count('{'))  # the more literal path first
 
 
+def operations():
+    """(method, path, operation) of the document."""
+    for path, methods in document()['paths'].items():
+        for method, operation in methods.items():
+            if method != '$ref':
+                yield method.upper(), path, operation
+
+
 def operation(method, target):
     """(path of the document, operation) for a request, (None, None) where it has none."""
     path = urllib.parse.urlsplit(target).path
