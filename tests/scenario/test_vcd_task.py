@@ -17,7 +17,7 @@ import vcd_admin
 import vcd_cell
 
 TYPE = 'com.vmware.vcloud.event.blockingtask.create'
-UUID, OTHER = str(uuid.uuid4()), str(uuid.uuid4())
+UUID, OTHER, THIRD = (str(uuid.uuid4()) for _ in range(3))
 USER = 'administrator@System'
 # Says what the notification wishes, and all that it knows.
 DECIDE = '''exports.handler = async (event) => {
@@ -55,7 +55,7 @@ def daemon(broker, cell, folder):
     password.chmod(0o600)
     config = '\n'.join([
         f'amqp_url = {broker.url}', f'amqp_password_file = {broker.password_file}',
-        'vcd_notifications = vcd.notifications20', f'vcd_orgs = {UUID}=acme, {OTHER}=other',
+        'vcd_notifications = vcd.notifications20', f'vcd_orgs = {UUID}=acme, {OTHER}=other, {THIRD}=third',
         f'vcd_url = {cell.url}', f'vcd_user = {USER}', f'vcd_password_file = {password}',
         f'vcd_ca_file = {folder / "ca.pem"}', 'vcd_api_version = 33.0', ''])
     with mayfly.Daemon(config=config) as one:
@@ -163,14 +163,33 @@ def test_what_cannot_be_a_destination_is_refused_with_its_name(cell, front):
         assert 'on_failure' in answer['field'] and 'only a trigger' in answer['message']
 
 
+def command(org, *args):
+    env = {'MAYFLY_URL': f'http://{org.client.address}', 'MAYFLY_ORG': org.name,
+           'MAYFLY_TOKEN': org.client.token}
+    done = mayfly.run('mayfly', *args, env=env, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_example_approves_what_its_list_has(cell, front, daemon):
+    example = mayfly.HOUSE / 'examples' / 'approve-task'
+    third = daemon.new_org('third')
+    command(third, 'deploy', str(example))
+    command(third, 'trigger', 'put', 'approve', '-f', str(example / 'trigger.json'))
+    tried = command(third, 'trigger', 'test', 'approve', '--type', TYPE)
+    assert 'reaches approve' in tried and 'blocking task' in tried
+    for user, status, message in (('44', 'resumed', 'approved'),
+                                  ('99', 'aborted', 'urn:vcloud:user:99 may not do this')):
+        task = cell.add_blocking_task()
+        cell.notify({**notification(task, org=THIRD), 'user': f'urn:vcloud:user:{user}'})
+        found, said = decided(task)
+        assert found == status and message in said
+
+
 def test_the_command_line_puts_such_a_trigger(cell, front):
     kind = 'com.vmware.vcloud.event.blockingtask.line'
-    env = {'MAYFLY_URL': f'http://{front.client.address}', 'MAYFLY_ORG': front.name,
-           'MAYFLY_TOKEN': front.client.token}
-    done = mayfly.run('mayfly', 'trigger', 'put', 'line', '--function', 'decide', '--type', kind,
-                      '--attempts', '1', '--on-success', 'vcd:task', '--on-failure',
-                      'vcd:task:abort', env=env)
-    assert done.returncode == 0, done.stderr
+    command(front, 'trigger', 'put', 'line', '--function', 'decide', '--type', kind, '--attempts',
+            '1', '--on-success', 'vcd:task', '--on-failure', 'vcd:task:abort')
     shown = front.client.get(f'{front.path}/triggers/line').expect(200).json()
     assert shown['queue'] == {'attempts': 1, 'on_success': ['vcd:task'],
                               'on_failure': ['vcd:task:abort']}
