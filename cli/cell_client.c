@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "base/json.h"
 #include "cell_read.h"
+#include "net/http.h"
 #include "net/http_client.h"
 
 #define ANSWER_MAX    ((size_t)4 << 20)
@@ -89,22 +90,6 @@ exchange(struct cell *cell, const char *method, const char *path, const char *co
 
 /* ---- log in ---- */
 
-/* By address or by the one name of it; 127.example.com is another's. */
-static bool
-is_this_machine(struct str host)
-{
-	if (str_starts(host, STR("[::1]")))
-		return host.len == 5 || host.at[5] == ':';
-	struct str name = str_cut(&host, ':');
-
-	if (str_eq(name, STR("localhost")))
-		return true;
-	for (size_t i = 0; i < name.len; i++)
-		if (name.at[i] != '.' && (name.at[i] < '0' || name.at[i] > '9'))
-			return false;
-	return str_starts(name, STR("127."));
-}
-
 static int
 check_wish(const struct cell_wish *wish, struct err *err)
 {
@@ -123,7 +108,7 @@ check_wish(const struct cell_wish *wish, struct err *err)
 	if (!host.len || memchr(host.at, '/', host.len) || memchr(host.at, '@', host.len) ||
 		memchr(host.at, '?', host.len) || memchr(host.at, '#', host.len))
 		return err_field(err, ERR_INVALID, "--url", "takes a host and a port, no path");
-	if (!is_https && !is_this_machine(host))
+	if (!is_https && !http_is_loopback(host))
 		return err_field(err, ERR_INVALID, "--url",
 			"a password goes over https, but to this machine");
 	if (!wish->user || !strchr(wish->user, '@') || strchr(wish->user, ':'))

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/own.h"
+#include "net/http.h"
 
 #define SESSION_TIMEOUT_MS   30000
 #define SESSION_ANSWER_BYTES (64u << 10)
@@ -86,13 +87,19 @@ is_user(struct str text)
 int
 vcd_session_check(const char *url, const char *user, const char *api_version, struct err *err)
 {
+	struct str host = str_of(url);
 	struct err why = {0};
 
-	if (fetch_check_url(str_of(url), &why) < 0)
+	if (fetch_check_url(host, &why) < 0)
 		return err_field(err, ERR_INVALID, "vcd_url", "vcd_url: %s", why.text);
-	if (strpbrk(url, "?#") || str_ends(str_of(url), STR("/")))
+	str_cut(&host, '/');
+	str_cut(&host, '/');
+	if (strpbrk(host.at, "/?#"))
 		return err_field(err, ERR_INVALID, "vcd_url",
 			"vcd_url must end with the host or the port, as https://vcd.example");
+	if (!str_starts(str_of(url), STR("https:")) && !http_is_loopback(host))
+		return err_field(err, ERR_INVALID, "vcd_url",
+			"vcd_url: a password goes over https, but to this machine");
 	if (!is_user(str_of(user)))
 		return err_field(err, ERR_INVALID, "vcd_user",
 			"vcd_user must be <user>@<org>, as admin@System");

@@ -165,8 +165,7 @@ static const struct config_key config_keys[] = {
 	DURATION(vcd_timeout, vcd_timeout_ms, "10s", 100, HOURS,
 		"how long it waits for an answer (extensibility.timeout)"),
 	TEXT(vcd_url, vcd_url, "",
-		"its address, https://vcd.example, for blocking tasks that functions decide; only "
-		"https keeps the password from who listens"),
+		"its address, https://vcd.example, for blocking tasks that functions decide"),
 	TEXT(vcd_user, vcd_user, "", "who answers them: a system administrator, <user>@System"),
 	TEXT(vcd_password_file, vcd_password_file, "",
 		"file whose first line is the password; read before the daemon gives up its "

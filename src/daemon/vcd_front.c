@@ -2,7 +2,6 @@
 #include "daemon/vcd_front.h"
 
 #include "api/api_event.h"
-#include "base/log.h"
 #include "base/own.h"
 #include "daemon/secret_file.h"
 #include "domain/org.h"
@@ -67,8 +66,6 @@ vcd_front_open_session(struct vcd_front *front, const struct config *config, str
 	front->tasks.orgs = &front->orgs;
 	if (!config->vcd_url[0])
 		return 0;
-	if (str_starts(str_of(config->vcd_url), STR("http:")))
-		log_warn("vcd.in_clear", "url=%s", log_q(config->vcd_url));
 	front->session = front->tasks.session = vcd_session_new(&session);
 	vcd_session_begin(front->session);
 	secret_file_free(take_ptr(&front->password));

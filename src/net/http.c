@@ -242,3 +242,18 @@ http_percent_decode(struct str text, bool plus_is_space, struct buf *out)
 	}
 	return true;
 }
+
+bool
+http_is_loopback(struct str host)
+{
+	if (str_starts(host, STR("[::1]")))
+		return host.len == 5 || host.at[5] == ':';
+	struct str name = str_cut(&host, ':');
+
+	if (str_eq(name, STR("localhost")))
+		return true;
+	for (size_t i = 0; i < name.len; i++)
+		if (name.at[i] != '.' && (name.at[i] < '0' || name.at[i] > '9'))
+			return false;
+	return str_starts(name, STR("127."));
+}

@@ -61,4 +61,8 @@ const char *http_reason(int status);
  * `plus_is_space` as in a query. */
 bool http_percent_decode(struct str text, bool plus_is_space, struct buf *out);
 
+/* Whether "host" or "host:port" of a URL is this machine, by address or by the one name of it;
+ * 127.example.com is another's. */
+bool http_is_loopback(struct str host);
+
 #endif

@@ -232,6 +232,14 @@ settings_of_a_session_are_judged(void **state)
 		vcd_session_check("https://u:p@vcd", "admin@System", "36.0", &err), ERR_INVALID);
 	assert_int_equal(
 		vcd_session_check("https://vcd/?x", "admin@System", "36.0", &err), ERR_INVALID);
+	assert_int_equal(
+		vcd_session_check("https://vcd/api", "admin@System", "36.0", &err), ERR_INVALID);
+	assert_int_equal(
+		vcd_session_check("http://vcd", "admin@System", "36.0", &err), ERR_INVALID);
+	assert_int_equal(vcd_session_check("http://127.example.com", "admin@System", "36.0", &err),
+		ERR_INVALID);
+	assert_int_equal(
+		vcd_session_check("http://localhost:8080", "admin@System", "36.0", &err), 0);
 	assert_int_equal(vcd_session_check("https://vcd", "admin", "36.0", &err), ERR_INVALID);
 	assert_string_equal(err.field, "vcd_user");
 	assert_int_equal(vcd_session_check("https://vcd", "a:b@System", "36.0", &err), ERR_INVALID);
