@@ -34,6 +34,15 @@ api_event_is_cookie(const struct http_header *header)
 	return str_eq(header->name, STR("cookie"));
 }
 
+/* Who asks, as vCloud Director says it. */
+static bool
+api_event_is_identity(struct str name)
+{
+	return str_starts(name, STR("x-vcloud-")) &&
+	       (str_eq(name, STR("x-vcloud-user")) || str_eq(name, STR("x-vcloud-org")) ||
+		       str_eq(name, STR("x-vcloud-rights")));
+}
+
 static bool
 api_event_is_repeat(const struct http_request *http, size_t i)
 {
@@ -61,13 +70,16 @@ api_event_values(const struct http_request *http, size_t i, struct buf *out)
 }
 
 static void
-api_event_headers(const struct http_request *http, struct buf *out)
+api_event_headers(const struct api_event *event, struct buf *out)
 {
+	const struct http_request *http = event->http;
 	size_t n = 0;
 
 	buf_add_text(out, ",\"headers\":{");
 	for (size_t i = 0; i < http->n_headers; i++) {
 		if (api_event_is_cookie(&http->headers[i]) || api_event_is_repeat(http, i))
+			continue;
+		if (!event->has_identity && api_event_is_identity(http->headers[i].name))
 			continue;
 		buf_add_text(out, n++ ? "," : "");
 		buf_add_json(out, http->headers[i].name);
@@ -230,7 +242,7 @@ api_event_write(const struct api_event *event, struct buf *out)
 		http->path);
 	api_event_member(out, STR(",\"rawQueryString\":"), http->query);
 	api_event_cookies(http, out);
-	api_event_headers(http, out);
+	api_event_headers(event, out);
 	if (http->query.len)
 		api_event_query(http->query, out);
 	if (event->proxy.len) {

@@ -28,6 +28,9 @@ struct api_event {
 	const char *call_id;
 	const char *time; /* as api_event_time() gives it */
 	uint64_t unix_ms;
+	/* x-vcloud-user, -org and -rights are vCloud Director's word. From anybody else they are
+	 * left out, so that a function may believe them. */
+	bool has_identity;
 };
 void api_event_write(const struct api_event *event, struct buf *out);
 

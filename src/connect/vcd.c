@@ -43,6 +43,20 @@ take_malformed(struct vcd *vcd, const struct vcd_request *request, struct vcd_re
 		vcd_call_refuse(vcd, request->id, to, err);
 }
 
+/* An exchange of mayfly's own would make a durable call of an answer, of any function of any org;
+ * so would the default one, which leads to every queue by its name. */
+static bool
+is_way_back(const struct vcd *vcd, const struct vcd_return *to)
+{
+	struct str own = str_of(vcd->config.own), rest = str_of(to->exchange);
+
+	if (!rest.len)
+		return false;
+	if (!str_starts(rest, own))
+		return true;
+	return rest.len > own.len && rest.at[own.len] != '.';
+}
+
 static int
 check_request(struct vcd *vcd, const struct vcd_request *request, struct err *err) ON_LOOP
 {
@@ -69,7 +83,11 @@ on_request(struct amqp_consumer *consumer, const struct amqp_message *message, v
 	thread_on_loop();
 	amqp_ack(consumer, message->tag);
 	vcd->stats.n_requests++;
-	if (rc < 0) {
+	if (!is_way_back(vcd, &to)) {
+		vcd->stats.n_malformed++;
+		log_warn("vcd.malformed", "id=%s reason=%s", log_q(request.id),
+			log_q("no answer can go to its replyToExchange"));
+	} else if (rc < 0) {
 		take_malformed(vcd, &request, &to, &err);
 	} else if (vcd_seen_add(&vcd->seen, str_of(request.id))) {
 		vcd->stats.n_duplicates++;

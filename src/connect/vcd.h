@@ -31,6 +31,7 @@ struct vcd_config {
 	const char *const *notifications;
 	const char *source; /* of events: the cell's URN */
 	const char *orgs;   /* see vcd_org_map_read() */
+	const char *own; /* exchange of durable calls: answers go neither there nor to "<own>.…" */
 	unsigned max_calls, timeout_ms;
 	/* Writes what the function gets (api/ knows how): `proxy` is what is behind its route. */
 	void (*write_event)(const struct http_request *http, const struct function *function,

@@ -57,7 +57,7 @@ open_bus(struct queues *queues, const struct config *config, struct domain *doma
 		.loop = domain->loop,
 		.store = domain->store,
 		.amqp = amqp,
-		.exchange = "mayfly",
+		.exchange = QUEUES_EXCHANGE,
 		.memory_bytes = (unsigned)config->queue_memory_bytes,
 	};
 

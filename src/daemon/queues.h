@@ -20,6 +20,8 @@ struct queues_tasks {
 		void (*done)(int status, const struct err *err, void *arg), void *arg);
 };
 
+#define QUEUES_EXCHANGE "mayfly" /* of a RabbitMQ: what is put there is a durable call */
+
 struct queues {
 	struct bus *bus;                  /* owned */
 	struct fetch_host *fetch;         /* owned */

@@ -3,6 +3,7 @@
 
 #include "api/api_event.h"
 #include "base/own.h"
+#include "daemon/queues.h"
 #include "daemon/secret_file.h"
 #include "domain/org.h"
 
@@ -20,6 +21,7 @@ write_event(const struct http_request *http, const struct function *function, st
 		.call_id = call_id,
 		.time = api_event_time(&clock, now_ms),
 		.unix_ms = now_ms,
+		.has_identity = true,
 	};
 
 	api_event_write(&event, out);
@@ -91,6 +93,7 @@ vcd_front_open(struct vcd_front *front, const struct config *config, struct doma
 		.notifications = config->vcd_notifications,
 		.source = config->vcd_source,
 		.orgs = config->vcd_orgs,
+		.own = QUEUES_EXCHANGE,
 		.max_calls = config->vcd_calls,
 		.timeout_ms = config->vcd_timeout_ms,
 		.write_event = write_event,

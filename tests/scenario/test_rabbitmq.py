@@ -79,7 +79,7 @@ def test_a_durable_call_runs_and_is_told(broker):
         assert json.loads(delivery['result']['body']) == {'got': {'n': 1}}
         assert queues_of(org)['bus'] == {'name': 'rabbitmq', 'up': True}
         ready = daemon.client().get('/readyz').expect(200).json()
-        assert ready == {'status': 'ready', 'bus': {'name': 'rabbitmq', 'up': True}}
+        assert ready['status'] == 'ready' and ready['bus'] == {'name': 'rabbitmq', 'up': True}
 
 
 def test_what_others_publish_calls_the_function(broker):

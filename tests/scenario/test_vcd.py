@@ -122,6 +122,26 @@ def test_what_is_malformed_harms_nobody(cell, front):
     ask(cell, 'GET', '/api/org/acme/echo').expect(201)
 
 
+@pytest.mark.parametrize('exchange, key', [
+    ('mayfly', 'acme.echo'), ('mayfly.delay.1000', 'acme.echo'), ('', 'mayfly.acme.echo')])
+def test_an_answer_is_never_put_where_durable_calls_are(cell, front, exchange, key):
+    """Else who may ask a function could call any other with what the first says."""
+    with cell.watch('mayfly', 'mayfly.delay.1000', queue='mayfly.acme.echo') as came:
+        message = cell.message('GET', '/api/org/acme/echo', None, {}, b'')
+        cell.publish('vcdext', 'mayfly', json.dumps(message).encode(), vcd_cell.pika.BasicProperties(
+            correlation_id='x', reply_to=key, headers={'replyToExchange': exchange}))
+        ask(cell, 'GET', '/api/org/acme/echo').expect(201)
+        time.sleep(0.5)
+        assert came() == 0
+
+
+def test_only_the_cell_says_who_asks(cell, front):
+    names = ('X-VCloud-User', 'X-VCloud-Org', 'X-VCloud-Rights')
+    answer = front.route('GET', 'echo', headers={name: 'an administrator' for name in names}).expect(201)
+    assert not set(answer.json()) & {'user', 'org', 'rights'}
+    assert ask(cell, 'GET', '/api/org/acme/echo').expect(201).json()['user']
+
+
 def notification(number, org=f'urn:vcloud:org:{UUID}', kind='vm/create'):
     return {'eventId': f'event-{number}', 'type': f'com/vmware/vcloud/event/{kind}',
             'timestamp': '2026-06-18T14:33:27.787+03:00', 'operationSuccess': True,

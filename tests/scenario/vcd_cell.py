@@ -208,6 +208,22 @@ class Cell:
         with self._lock:
             self._channel.basic_publish(exchange, key, body, properties)
 
+    @contextlib.contextmanager
+    def watch(self, *exchanges, queue):
+        """Gives what tells how many messages came to the queue, which is bound to all of them."""
+        connection = self._connect()
+        channel = connection.channel()
+        channel.queue_declare(queue, exclusive=True)
+        for exchange in exchanges:
+            channel.exchange_declare(exchange, 'topic')
+            channel.queue_bind(queue, exchange, '#')
+        try:
+            yield lambda: channel.queue_declare(queue, passive=True).method.message_count
+        finally:
+            for exchange in exchanges:
+                channel.exchange_delete(exchange)
+            connection.close()
+
     # ---- notifications ----
 
     def notify(self, notification, exchange=NOTIFICATIONS):
