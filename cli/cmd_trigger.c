@@ -10,9 +10,11 @@ const char cmd_trigger_help[] =
 	"       mayfly trigger put NAME [options]\n"
 	"       mayfly trigger rm NAME\n"
 	"       mayfly trigger test [NAME] [options of an event]\n\n"
-	"A trigger calls a function for each event that fits its filter.\n\n"
+	"A trigger calls a function for each event that fits its filter, or sends it to a URL.\n\n"
 	"of put:\n"
 	"      --function F     that is called\n"
+	"      --to URL         that the event is posted to, instead of a function\n"
+	"      --mode MODE      how it goes there: binary or structured (CloudEvents over HTTP)\n"
 	"  -t, --type TYPE      exactly; with * (a part) or ** (any) between dots a topic\n"
 	"  -s, --source URI     exactly\n"
 	"  -u, --subject TEXT   exactly\n"
@@ -32,8 +34,8 @@ const char cmd_trigger_help[] =
 	"  mayfly trigger test on-vm --type com.acme.vm.created\n";
 
 struct trigger_flags {
-	const char *function, *filter, *order_key, *attempts; /* borrowed */
-	json_t *on_success, *on_failure;                      /* owned; NULL without */
+	const char *function, *url, *mode, *filter, *order_key, *attempts; /* borrowed */
+	json_t *on_success, *on_failure;                                   /* owned; NULL without */
 	bool is_disabled;
 };
 
@@ -59,11 +61,19 @@ figure(const json_t *trigger, const char *key)
 	return text;
 }
 
+static const char *
+target(const json_t *trigger)
+{
+	const char *url = cli_text(trigger, "url");
+
+	return *url ? url : cli_text(trigger, "function");
+}
+
 static int
 trigger_list(struct cli *cli, struct err *err)
 {
 	static const char *const titles[] = {
-		"NAME", "FUNCTION", "ENABLED", "MATCHED", "DELIVERED", "FAILED", "WAITING", NULL};
+		"NAME", "TARGET", "ENABLED", "MATCHED", "DELIVERED", "FAILED", "WAITING", NULL};
 	OWN(mem) char *path = cli_path("/v1/orgs/%s/triggers", cli->org);
 	OWN(json) json_t *answer = NULL;
 	int rc = cli_ask(cli, "GET", path, NULL, &answer, err);
@@ -79,7 +89,7 @@ trigger_list(struct cli *cli, struct err *err)
 	struct cli_table *table = cli_table_new(titles);
 
 	json_array_foreach (json_object_get(answer, "triggers"), i, trigger) {
-		const char *cells[] = {cli_text(trigger, "name"), cli_text(trigger, "function"),
+		const char *cells[] = {cli_text(trigger, "name"), target(trigger),
 			json_is_true(json_object_get(trigger, "enabled")) ? "yes" : "no",
 			figure(trigger, "matched"), figure(trigger, "delivered"),
 			figure(trigger, "failed"), figure(trigger, "waiting")};
@@ -176,8 +186,9 @@ make_document(const struct trigger_flags *flags, const struct event_wish *wish, 
 	uint64_t attempts = 0;
 	int rc;
 
-	if (!flags->function)
-		return err_field(err, ERR_INVALID, "function", "--function is needed, or -f");
+	if (!flags->function && !flags->url)
+		return err_field(
+			err, ERR_INVALID, "function", "--function or --to is needed, or -f");
 	add_condition(filter, "type", wish->type);
 	add_condition(filter, "source", wish->source);
 	add_condition(filter, "subject", wish->subject);
@@ -186,8 +197,9 @@ make_document(const struct trigger_flags *flags, const struct event_wish *wish, 
 		return rc;
 	if (flags->attempts && !str_to_u64(str_of(flags->attempts), &attempts))
 		return err_field(err, ERR_INVALID, "attempts", "--attempts takes a number");
-	*ret = json_pack("{s:s, s:O, s:b, s:s*}", "function", flags->function, "filter", filter,
-		"enabled", !flags->is_disabled, "order_key", flags->order_key);
+	*ret = json_pack("{s:s*, s:s*, s:s*, s:O, s:b, s:s*}", "function", flags->function, "url",
+		flags->url, "mode", flags->mode, "filter", filter, "enabled", !flags->is_disabled,
+		"order_key", flags->order_key);
 	if (!*ret)
 		return err_set(err, ERR_INVALID, "an option is not UTF-8");
 	add_queue(flags, attempts, *ret);
@@ -211,8 +223,8 @@ trigger_put(struct cli *cli, const char *name, const struct trigger_flags *flags
 	if (cli->is_json)
 		cli_print_json(trigger);
 	else
-		printf("trigger %s calls %s\n", cli_text(trigger, "name"),
-			cli_text(trigger, "function"));
+		printf("trigger %s %s %s\n", cli_text(trigger, "name"),
+			*cli_text(trigger, "url") ? "posts to" : "calls", target(trigger));
 	return 0;
 }
 
@@ -290,6 +302,12 @@ take_flag(struct trigger_flags *flags, int option)
 	case 6:
 		flags->attempts = optarg;
 		return;
+	case 8:
+		flags->url = optarg;
+		return;
+	case 9:
+		flags->mode = optarg;
+		return;
 	default:
 		flags->is_disabled = true;
 	}
@@ -321,7 +339,8 @@ cmd_trigger(struct cli *cli, int argc, char **argv, struct err *err)
 	static const struct option options[] = {CLI_OPTIONS, EVENT_WISH_OPTIONS,
 		{"function", required_argument, NULL, 3}, {"filter", required_argument, NULL, 4},
 		{"order-key", required_argument, NULL, 5}, {"attempts", required_argument, NULL, 6},
-		{"disabled", no_argument, NULL, 7}, {"on-success", required_argument, NULL, 21},
+		{"disabled", no_argument, NULL, 7}, {"to", required_argument, NULL, 8},
+		{"mode", required_argument, NULL, 9}, {"on-success", required_argument, NULL, 21},
 		{"on-failure", required_argument, NULL, 22}, {0}};
 	OWN(event_wish) struct event_wish wish = {0};
 	OWN(trigger_flags) struct trigger_flags flags = {0};

@@ -93,7 +93,7 @@ void
 api_trigger_put(struct api_request *request)
 {
 	static const char *const known[] = {
-		"name", "function", "enabled", "filter", "order_key", "queue", NULL};
+		"name", "function", "url", "mode", "enabled", "filter", "order_key", "queue", NULL};
 	struct org *org = api_request_org(request);
 	OWN(json) json_t *json = NULL;
 	struct err err = {0};

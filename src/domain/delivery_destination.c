@@ -149,14 +149,15 @@ telling_new(const struct delivery *delivery)
 	return telling;
 }
 
-/* The destination whose turn it is; the callback is behind them. */
+/* Whose turn it is. */
 static const char *
 turn_of(const struct delivery *delivery)
 {
 	const struct delivery_destinations *list = delivery_destinations_of(delivery);
 
-	return delivery->n_sent < list->n ? list->at[delivery->n_sent].to
-					  : delivery->row.callback_url;
+	return !delivery->is_calling_back && delivery->n_sent < list->n
+		       ? list->at[delivery->n_sent].to
+		       : delivery->row.callback_url;
 }
 
 static void
@@ -192,7 +193,10 @@ told(struct telling *telling, int code, const struct err *err) ON_LOOP
 	}
 	if (code < 0)
 		say_lost(delivery, err ? err->text : "");
-	delivery->n_sent++;
+	if (delivery->is_calling_back)
+		delivery->is_called_back = true;
+	else
+		delivery->n_sent++;
 	delivery->n_tries = 0;
 	delivery_tell_destinations(delivery);
 }
@@ -264,7 +268,8 @@ tell_url(struct delivery *delivery, struct delivery_post *post) ON_LOOP
 {
 	struct delivery_queue *queue = delivery->queue;
 	OWN(mem)
-	char *key = mem_printf("%s/%s/%zu", post->origin, delivery->id, delivery->n_sent);
+	char *key = mem_printf("%s/%s/%zu", post->origin, delivery->id,
+		delivery->is_calling_back ? 0 : delivery->n_sent);
 
 	post->org = queue->org->name;
 	post->source = teller_of(delivery);
@@ -327,6 +332,7 @@ tell_callback(struct delivery *delivery) ON_LOOP
 		.origin = "callback",
 	};
 
+	delivery->is_calling_back = true;
 	tell_url(delivery, &post);
 }
 
@@ -381,7 +387,8 @@ end_circle(struct delivery *delivery) ON_LOOP
 static bool
 has_callback(const struct delivery *delivery)
 {
-	return delivery->row.callback_url[0] && delivery->row.state != ROW_DELIVERY_CANCELLED;
+	return delivery->row.callback_url[0] && !delivery->is_called_back &&
+	       delivery->row.state != ROW_DELIVERY_CANCELLED;
 }
 
 void
@@ -389,13 +396,16 @@ delivery_tell_destinations(struct delivery *delivery)
 {
 	const struct delivery_destinations *list = delivery_destinations_of(delivery);
 
-	if (delivery->n_sent < list->n && delivery->row.hops >= DELIVERY_HOPS_MAX) {
+	bool is_before = !delivery->is_calling_back && delivery->n_sent < list->n;
+
+	if (is_before && delivery->row.hops >= DELIVERY_HOPS_MAX) {
 		end_circle(delivery);
 		delivery->n_sent = list->n;
+		is_before = false;
 	}
-	if (delivery->n_sent < list->n)
+	if (is_before)
 		tell_destination(delivery, &list->at[delivery->n_sent]);
-	else if (delivery->n_sent == list->n && has_callback(delivery))
+	else if (has_callback(delivery))
 		tell_callback(delivery);
 	else
 		delivery_end_settle(delivery);

@@ -132,10 +132,11 @@ struct delivery {
 	struct delivery_outcome last;
 	struct list cancels; /* of struct delivery_cancel, owned */
 	/* ENDING */
-	struct row_delivery row; /* how it ended; texts below or in the message */
-	char *row_headers;       /* owned */
-	size_t n_sent;           /* destinations that were told, the callback behind them */
-	unsigned n_tries;        /* of the one at hand */
+	struct row_delivery row;              /* how it ended; texts below or in the message */
+	char *row_headers;                    /* owned */
+	size_t n_sent;                        /* destinations that were told */
+	bool is_calling_back, is_called_back; /* its callback is behind them */
+	unsigned n_tries;                     /* of the one at hand */
 };
 
 /* ---- delivery.c ---- */

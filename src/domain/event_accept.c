@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "domain/event_known.h"
+#include "domain/event_post.h"
 #include "domain/function.h"
 #include "domain/trigger_inside.h"
 
@@ -176,22 +177,65 @@ known_key(const struct trigger *trigger, const struct event *event, char ret[sta
 	snprintf(ret, 80, "event/%s", digest);
 }
 
-static void
-put_one(struct trigger *trigger, void *arg)
+static uint32_t
+hops_of(const struct event *event)
 {
-	struct putting *of = arg, *putting;
-	struct accepting *accepting = of->accepting;
-	struct function *function = function_find(trigger->org, str_of(trigger->function));
+	json_int_t hops = json_integer_value(json_object_get(event->json, EVENT_HOPS));
+
+	return hops > 0 ? (uint32_t)hops : 0;
+}
+
+/* Posts of all triggers wait in one queue: the order of one is not that of another. */
+static void
+post_order_key(const struct trigger *trigger, const char *order, char ret[static 129])
+{
+	char digest[ID_SHA256_SIZE];
+
+	if (!order[0] || strlen(trigger->name) + 1 + strlen(order) <= 128) {
+		snprintf(ret, 129, "%s%s%s", order[0] ? trigger->name : "", order[0] ? "/" : "",
+			order);
+		return;
+	}
+	id_sha256(str_of(order), digest);
+	snprintf(ret, 129, "%s/%s", trigger->name, digest);
+}
+
+static void
+put_to_url(const struct trigger *trigger, struct putting *putting) ON_LOOP
+{
+	const struct event *event = putting->event;
+	OWN(buf) struct buf body = BUF_INIT;
+	OWN(json) json_t *headers = event_post_write(event, trigger->plan.mode, &body);
+	char key[80], order[129], post_order[129];
+
+	known_key(trigger, event, key);
+	order_key(trigger, event, order);
+	post_order_key(trigger, order, post_order);
+	const struct delivery_post post = {
+		.org = trigger->org->name,
+		.url = trigger->plan.url,
+		.headers = headers,
+		.body = buf_str(&body),
+		.origin = "event",
+		.source = trigger->name,
+		.order_key = str_of(post_order),
+		.idempotency_key = str_of(key),
+		.hops = hops_of(event),
+		.policy = trigger->plan.has_policy ? &trigger->plan.policy : NULL,
+	};
+
+	delivery_post(trigger->org->domain->deliveries, &post, put_done, putting);
+}
+
+static void
+put_to_function(
+	const struct trigger *trigger, struct function *function, struct putting *putting) ON_LOOP
+{
+	const struct event *event = putting->event;
 	char key[80], order[129];
 
-	thread_on_loop();
-	if (!function || accepting->code < 0)
-		return;
-	putting = mem_new(sizeof(*putting));
-	*putting = *of;
-	memcpy(putting->trigger, trigger->name, sizeof(putting->trigger));
-	known_key(trigger, of->event, key);
-	order_key(trigger, of->event, order);
+	known_key(trigger, event, key);
+	order_key(trigger, event, order);
 	const struct delivery_request request = {
 		.function = function,
 		.origin = "event",
@@ -200,15 +244,35 @@ put_one(struct trigger *trigger, void *arg)
 		.method = STR(""),
 		.path = STR(""),
 		.head = STR(""),
-		.body = str_n(of->event->text, of->event->text_len),
+		.body = str_n(event->text, event->text_len),
 		.order_key = str_of(order),
 		.idempotency_key = str_of(key),
 		.callback_url = STR(""),
+		.hops = hops_of(event),
 		.policy = trigger->plan.has_policy ? &trigger->plan.policy : NULL,
 	};
 
+	delivery_put(trigger->org->domain->deliveries, &request, put_done, putting);
+}
+
+static void
+put_one(struct trigger *trigger, void *arg)
+{
+	struct putting *of = arg, *putting;
+	struct accepting *accepting = of->accepting;
+	struct function *function = function_find(trigger->org, str_of(trigger->function));
+
+	thread_on_loop();
+	if ((!function && !trigger->plan.url) || accepting->code < 0)
+		return;
+	putting = mem_new(sizeof(*putting));
+	*putting = *of;
+	memcpy(putting->trigger, trigger->name, sizeof(putting->trigger));
 	accepting->n_pending++;
-	delivery_put(accepting->domain->deliveries, &request, put_done, putting);
+	if (trigger->plan.url)
+		put_to_url(trigger, putting);
+	else
+		put_to_function(trigger, function, putting);
 }
 
 static void

@@ -168,6 +168,13 @@ trigger_match(struct org *org, const struct event *event,
 	free(matching.at);
 }
 
+/* NULL where it has a URL. */
+static const char *
+trigger_function(const struct trigger *trigger)
+{
+	return trigger->function[0] ? trigger->function : NULL;
+}
+
 struct explaining {
 	const struct event *event;
 	json_t *list;
@@ -189,9 +196,10 @@ explain_one(struct trigger *trigger, void *arg)
 	if (matches && trigger->plan.has_policy && delivery_policy_has_task(&trigger->plan.policy))
 		buf_add_text(&why, "; it answers a blocking task where the event is one of vCloud "
 				   "Director's notifications");
-	json_array_append_new(explaining->list,
-		json_pack("{s:s, s:s, s:b, s:s}", "name", trigger->name, "function",
-			trigger->function, "matches", matches, "why", why.at));
+	json_array_append_new(
+		explaining->list, json_pack("{s:s, s:s?, s:s?, s:b, s:s}", "name", trigger->name,
+					  "function", trigger_function(trigger), "url",
+					  trigger->plan.url, "matches", matches, "why", why.at));
 	return true;
 }
 
@@ -231,18 +239,26 @@ trigger_lag_ms(const struct trigger *trigger)
 	return trigger->oldest_ms && trigger->oldest_ms < now_ms ? now_ms - trigger->oldest_ms : 0;
 }
 
+static const char *
+trigger_mode(const struct trigger *trigger)
+{
+	if (!trigger->plan.url)
+		return NULL;
+	return trigger->plan.mode == EVENT_STRUCTURED ? "structured" : "binary";
+}
+
 json_t *
 trigger_json(const struct trigger *trigger)
 {
 	json_t *filter = json_object_get(trigger->plan.document, "filter");
 
-	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:s?, s:o, s:o, s:{s:I, s:I, s:I, s:I, "
-			 "s:I}}",
-		"name", trigger->name, "function", trigger->function, "enabled",
-		trigger->is_enabled, "filter", filter ? json_incref(filter) : json_array(),
-		"order_key", trigger_member(trigger, "order_key"), "queue",
-		trigger_member(trigger, "queue"), "failure",
-		trigger->broken[0] ? trigger->broken : NULL, "created_at",
+	return json_pack("{s:s, s:s?, s:s?, s:s?, s:b, s:o, s:o, s:o, s:s?, s:o, s:o, s:{s:I, s:I, "
+			 "s:I, s:I, s:I}}",
+		"name", trigger->name, "function", trigger_function(trigger), "url",
+		trigger->plan.url, "mode", trigger_mode(trigger), "enabled", trigger->is_enabled,
+		"filter", filter ? json_incref(filter) : json_array(), "order_key",
+		trigger_member(trigger, "order_key"), "queue", trigger_member(trigger, "queue"),
+		"failure", trigger->broken[0] ? trigger->broken : NULL, "created_at",
 		trigger_time(trigger->created_ms), "updated_at", trigger_time(trigger->updated_ms),
 		"figures", "matched", (json_int_t)trigger->n_matched, "delivered",
 		(json_int_t)trigger->n_delivered, "failed", (json_int_t)trigger->n_failed,
@@ -257,8 +273,9 @@ read_head(const struct org *org, struct str name, const json_t *document, struct
 	struct err *err)
 {
 	static const char *const known[] = {
-		"name", "function", "enabled", "filter", "order_key", "queue", NULL};
+		"name", "function", "url", "mode", "enabled", "filter", "order_key", "queue", NULL};
 	const char *own_name = NULL, *function = NULL;
+	bool has_url = json_is_string(json_object_get(document, "url"));
 	int rc = id_check_name(name, "name", err);
 
 	if (rc == 0)
@@ -266,18 +283,22 @@ read_head(const struct org *org, struct str name, const json_t *document, struct
 	if (rc == 0)
 		rc = json_get_str(document, "", "name", JSON_OPTIONAL, 63, &own_name, err);
 	if (rc == 0)
-		rc = json_get_str(document, "", "function", JSON_NEEDED, 63, &function, err);
+		rc = json_get_str(document, "", "function", has_url ? JSON_OPTIONAL : JSON_NEEDED,
+			63, &function, err);
 	if (rc == 0)
 		rc = json_get_bool(document, "", "enabled", JSON_OPTIONAL, &ret->is_enabled, err);
 	if (rc < 0)
 		return rc;
 	if (own_name && !str_eq(str_of(own_name), name))
 		return err_field(err, ERR_INVALID, "name", "name must be that of the path");
-	if (!function_find(org, str_of(function)))
+	if (function && has_url)
+		return err_field(
+			err, ERR_INVALID, "url", "a trigger has a function or a url, not both");
+	if (function && !function_find(org, str_of(function)))
 		return err_field(err, ERR_INVALID, "function", "there is no function %s", function);
 	snprintf(ret->org, sizeof(ret->org), "%s", org->name);
 	snprintf(ret->name, sizeof(ret->name), "%.*s", STR_ARG(name));
-	snprintf(ret->function, sizeof(ret->function), "%s", function);
+	snprintf(ret->function, sizeof(ret->function), "%s", function ? function : "");
 	return 0;
 }
 
@@ -335,7 +356,7 @@ put_work(struct store_db *db, struct store_message *message, struct err *err)
 	}
 	change->is_new = true;
 	rc = row_trigger_insert(db, &change->row, err);
-	if (rc == ERR_NOT_FOUND)
+	if (rc == ERR_NOT_FOUND && change->row.function[0])
 		return err_field(err, ERR_INVALID, "function", "there is no function %s",
 			change->row.function);
 	return rc;

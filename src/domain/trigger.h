@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * trigger - which events a function is called for.
+ * trigger - which events a function is called for, or a URL gets.
  *
  * The filter is the dialect of the CloudEvents Subscriptions API v1.0-wip (exact, prefix, suffix,
  * all, any, not), with three words more: anyOf {attribute: [values]}, range {attribute: {gt, gte,
@@ -11,6 +11,9 @@
  *	 "filter": [{"exact": {"type": "com.acme.vm.created"}}, {"not": {"prefix": {"source":
  *"/test"}}}], "order_key": "subject", "queue": {"attempts": 3, "max_age_s": 600, "on_failure":
  *[...]}}
+ *
+ * With "url" instead of "function" the event goes out as a post (delivery.h), in CloudEvents'
+ *binary mode or, with "mode": "structured", as a document. Such a trigger belongs to no function.
  *
  * A document is foreign: at most 16 KiB, 100 conditions, 8 deep. trigger_match() does not look at
  * every trigger of the org: it takes those that demand what the event has (a value, a prefix, the
@@ -25,7 +28,11 @@
 struct trigger;       /* held by its org */
 struct trigger_index; /* of an org, owned by it */
 
-enum { TRIGGER_BYTES_MAX = 16 << 10, TRIGGERS_MAX = 10000 /* of one org */ };
+enum {
+	TRIGGER_BYTES_MAX = 16 << 10,
+	TRIGGER_URL_MAX = 2048,
+	TRIGGERS_MAX = 10000, /* of one org */
+};
 
 int trigger_put(struct domain *domain, struct org *org, struct str name, const json_t *document,
 	void (*done)(

@@ -18,7 +18,9 @@
 #include "store/rows.h"
 
 struct trigger_plan {
-	json_t *document;              /* owned: filter, order_key, queue, as they were written */
+	json_t *document;              /* owned: all but name, function, enabled, as written */
+	const char *url;               /* into the document; NULL: it calls a function */
+	enum event_mode mode;          /* in which it goes to the URL */
 	struct trigger_filter *filter; /* owned */
 	const char *order_key;         /* path of an attribute, into the document; NULL */
 	bool has_policy;
@@ -29,8 +31,8 @@ int trigger_plan_read(const json_t *document, struct trigger_plan *ret, struct e
 void trigger_plan_done(struct trigger_plan *plan);
 
 struct trigger {
-	struct org *org; /* borrowed */
-	char name[64], function[64];
+	struct org *org;             /* borrowed */
+	char name[64], function[64]; /* function "" where it has a URL */
 	bool is_enabled;
 	char broken[240]; /* why the stored document is not understood; "" */
 	struct trigger_plan plan;

@@ -24,6 +24,35 @@ read_order_key(const json_t *document, const char **ret, struct err *err)
 	return rc;
 }
 
+static int
+read_mode(const json_t *document, struct trigger_plan *plan, struct err *err)
+{
+	const char *mode = NULL;
+	int rc = json_get_str(document, "", "mode", JSON_OPTIONAL, 16, &mode, err);
+
+	plan->mode = EVENT_BINARY;
+	if (rc < 0 || !mode)
+		return rc;
+	if (!plan->url)
+		return err_field(err, ERR_INVALID, "mode", "mode is for a trigger with a url");
+	if (strcmp(mode, "structured") == 0)
+		plan->mode = EVENT_STRUCTURED;
+	else if (strcmp(mode, "binary") != 0)
+		return err_field(err, ERR_INVALID, "mode", "mode must be binary or structured");
+	return 0;
+}
+
+static int
+read_url(const json_t *document, struct trigger_plan *plan, struct err *err)
+{
+	struct err why = {0};
+	int rc = json_get_str(document, "", "url", JSON_OPTIONAL, TRIGGER_URL_MAX, &plan->url, err);
+
+	if (rc == 0 && plan->url && fetch_check_url(str_of(plan->url), &why) < 0)
+		rc = err_field(err, ERR_INVALID, "url", "url: %s", why.text);
+	return rc < 0 ? rc : read_mode(document, plan, err);
+}
+
 /* How many run at once and how many wait is the function's business. */
 static int
 read_policy(const json_t *document, struct trigger_plan *plan, struct err *err)
@@ -39,9 +68,16 @@ read_policy(const json_t *document, struct trigger_plan *plan, struct err *err)
 	if (rc < 0)
 		return rc;
 	plan->has_policy = true;
-	delivery_policy_default(&plan->policy);
+	if (plan->url)
+		delivery_policy_posts(&plan->policy);
+	else
+		delivery_policy_default(&plan->policy);
 	plan->policy.is_of_trigger = true;
-	return delivery_policy_read(queue, "queue", &plan->policy, err);
+	rc = delivery_policy_read(queue, "queue", &plan->policy, err);
+	if (rc == 0 && plan->url && delivery_policy_has_task(&plan->policy))
+		return err_field(err, ERR_INVALID, "queue",
+			"queue: who answers a task is a function, not a url");
+	return rc;
 }
 
 static void
@@ -73,12 +109,16 @@ trigger_plan_read(const json_t *document, struct trigger_plan *ret, struct err *
 	int rc = check_size(document, err);
 
 	keep_member(document, "filter", plan.document);
+	keep_member(document, "url", plan.document);
+	keep_member(document, "mode", plan.document);
 	keep_member(document, "order_key", plan.document);
 	keep_member(document, "queue", plan.document);
 	if (rc == 0)
 		rc = trigger_filter_new(json_is_null(filter) ? NULL : filter, &plan.filter, err);
 	if (rc == 0)
 		rc = read_order_key(plan.document, &plan.order_key, err);
+	if (rc == 0)
+		rc = read_url(plan.document, &plan, err);
 	if (rc == 0)
 		rc = read_policy(plan.document, &plan, err);
 	if (rc < 0) {

@@ -3,6 +3,7 @@
 
 The client of some tests is the CloudEvents SDK for JavaScript, from npm.
 """
+import base64
 import json
 import pathlib
 import subprocess
@@ -10,6 +11,7 @@ import subprocess
 import pytest
 
 import mayfly
+from test_post import PRIVATE, Receiver
 
 PRINTS = "exports.handler = async (event) => { console.log(JSON.stringify(event)); return 'ok'; };"
 BINARY = {'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/shop', 'ce-type': 'order.created'}
@@ -256,6 +258,43 @@ def test_what_the_sdk_emits_is_what_a_function_gets(printing, sdk: pathlib.Path)
     assert got['structured']['data'] == {'y': [True, None]}
     assert got['text']['data'] == 'words'
     assert got['bytes']['data_base64'] == 'AP8='
+
+
+READS = """
+const {HTTP} = require('cloudevents');
+for (const {headers, body} of JSON.parse(require('fs').readFileSync(0, 'utf8'))) {
+  const one = HTTP.toEvent({headers, body: Buffer.from(body, 'base64').toString()});
+  one.validate();
+  console.log(JSON.stringify({...one.toJSON(), mayfly: Object.keys(one).filter(
+    (name) => name.startsWith('mayfly'))}));
+}
+"""
+
+
+def test_what_goes_to_a_url_the_sdk_reads_in_both_modes(sdk: pathlib.Path):
+    (sdk / 'reads.js').write_text(READS)
+    with mayfly.Daemon(config=PRIVATE) as daemon, Receiver() as receiver:
+        org = daemon.new_org()
+        for mode in ('binary', 'structured'):
+            org.client.put(f'{org.path}/triggers/{mode}',
+                           {'url': receiver.url(f'/{mode}'), 'mode': mode}).expect(201)
+        wanted = [event(1, data={'x': 1.5}, subject='vm-1', myext='e'),
+                  event(2, datacontenttype='text/plain', data='words'),
+                  event(3, time='2026-01-01T00:00:00Z')]
+        send(org, wanted, BATCH).expect(202)
+        mayfly.wait_until(lambda: len(receiver.posts) == 6, 'the posts', 30)
+    posts = [{'headers': {name.lower(): value for name, value in headers.items()},
+              'body': base64.b64encode(body).decode()} for _, headers, body in receiver.posts]
+    done = subprocess.run(['node', 'reads.js'], cwd=sdk, input=json.dumps(posts),
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    read = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(read) == 6
+    for one in wanted:
+        twice = [{key: each.get(key) for key in one if key != 'time'} for each in read
+                 if each['id'] == one['id']]
+        assert twice == [{key: one[key] for key in one if key != 'time'}] * 2
+    assert not [one for one in read if one['mayfly']]
 
 
 def test_what_a_function_gets_the_sdk_understands(org, sdk: pathlib.Path):

@@ -31,9 +31,10 @@ def wait_until(is_done, what):
     return mayfly.wait_until(is_done, what, wait_s=60)
 
 
-def daemon_on(broker, password_file=None):
+def daemon_on(broker, password_file=None, config=''):
     password = pathlib.Path(password_file or broker.password_file).read_text()
-    daemon = mayfly.Daemon('--bus', 'rabbitmq', '--amqp-url', broker.url, log_level='info')
+    daemon = mayfly.Daemon('--bus', 'rabbitmq', '--amqp-url', broker.url, log_level='info',
+                           config=config)
     path = daemon.folder / 'amqp-password'
     path.write_text(password)
     path.chmod(0o600)   # root's alone: it is read before the rights go

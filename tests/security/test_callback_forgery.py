@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A callback URL is made to ask for what its tenant may not reach: each way to write it, each way
 to get there. The daemon asks, without a sandbox around it, so what holds is where it looks."""
+import json
 import socket
 
 import pytest
@@ -101,9 +102,20 @@ def test_a_name_that_changes_its_mind_is_looked_at_each_time(place, resolver, vi
     with outside.Web(OTHER, port) as hidden:
         resolver.zone['both.test'] = [HOST, OTHER]
         resolver.zone['turns.test'] = lambda n: [HOST] if n == 1 else [OTHER]
-        for name in ('both.test', 'turns.test'):
-            post = call_back(place, f'http://{name}:{port}/x')
-            assert post['status'] is None and post['code'] == 'forbidden', post
+        post = call_back(place, f'http://both.test:{port}/x')
+        assert post['status'] is None and post['code'] == 'forbidden', post
+        # What was resolved is believed for a minute: the attempts of that time find nobody.
+        call_id = place.client.post(
+            f'{place.path}/functions/echo/calls?mode=async', {},
+            headers={'X-Callback-Url': f'http://turns.test:{port}/x'}).expect(202).call_id
+
+        def tried():
+            path = f'{place.path}/deliveries?function=@posts&n=1000'
+            posts = place.client.get(path).expect(200).json()['deliveries']
+            return [one for one in posts if call_id in one['idempotency_key'] and
+                    (one['attempt_count'] >= 4 or one['state'] == 'dead')]
+        [post] = mayfly.wait_until(tried, 'the callback is tried', 60)
+        assert post['status'] is None and post['code'] in ('unavailable', 'forbidden'), post
         assert not hidden.seen
         hidden.shutdown()
     assert not victim.seen or '/x' not in victim.seen
@@ -129,4 +141,25 @@ def test_a_destination_is_held_to_the_same(place, victim):
     place.deploy('tells', ECHO, queue={'on_success': [f'http://{OTHER}:{victim.port}/told']})
     answer = place.client.post(f'{place.path}/functions/tells/calls?mode=async', {}).expect(202)
     assert 'may not be reached' in dead_post(place, answer.call_id)['message']
+    assert not victim.seen
+
+
+def test_a_trigger_is_held_to_the_same(place, resolver, victim):
+    victim.seen.clear()
+    resolver.zone['inside.test'] = [OTHER]
+    for n, host in enumerate((METADATA, OTHER, 'inside.test', 'localhost')):
+        path = f'{place.path}/triggers/out{n}'
+        place.client.put(path, {'url': f'http://{host}:{victim.port}/x'}).expect(201)
+        event = {'specversion': '1.0', 'id': str(n), 'source': '/a', 'type': 'a'}
+        place.client.send('POST', f'{place.path}/events', body=json.dumps(event).encode(),
+                          headers={'Content-Type': 'application/cloudevents+json'}).expect(202)
+
+        def refused():
+            dead = place.client.get(f'{place.path}/dead-letters?function=@posts&n=1000').json()
+            return [one for one in dead['deliveries'] if one['source'] == f'out{n}']
+        [post] = mayfly.wait_until(refused, f'{host} is refused', 60)
+        assert post['attempt_count'] == 1 and post['code'] == 'forbidden', post
+        place.client.delete(path).expect(204)
+    place.client.put(f'{place.path}/triggers/out', {'url': 'file:///etc/passwd'}).expect(400)
+    place.client.put(f'{place.path}/triggers/out', {'url': 'http://u:p@a/'}).expect(400)
     assert not victim.seen

@@ -2,6 +2,7 @@
 #include "event_unit.h"
 
 #include "domain/event_attribute.h"
+#include "domain/event_post.h"
 #include "net/http.h"
 
 struct request {
@@ -401,6 +402,53 @@ what_is_written_binary_is_read_as_the_same_event(void **state)
 }
 
 static void
+what_is_posted_has_nothing_of_ours_and_is_read_as_the_same_event(void **state)
+{
+	static const enum event_mode modes[] = {EVENT_BINARY, EVENT_STRUCTURED};
+
+	for (size_t i = 0; i < 2; i++) {
+		OWN(event)
+		struct event event = event_of("com.acme.x",
+			"'subject':'a','mayflyhops':3,'mayflyvia':'vcd','data':{'x':1}");
+		OWN(buf) struct buf body = BUF_INIT;
+		OWN(json) json_t *headers = event_post_write(&event, modes[i], &body);
+		OWN(request) struct request request = {0};
+		const char *name;
+		json_t *value;
+
+		json_object_foreach (headers, name, value)
+			request.headers[request.n++] = (struct http_header){
+				str_of(name), str_of(json_string_value(value))};
+		request.body = buf_str(&body);
+		assert_int_equal(read_request(&request), 0);
+		assert_int_equal(request.mode, modes[i]);
+		assert_null(json_object_get(request.list.at->json, "mayflyhops"));
+		assert_null(json_object_get(request.list.at->json, "mayflyvia"));
+		assert_true(is_same(&event, request.list.at, "data"));
+		assert_true(is_same(&event, request.list.at, "subject"));
+	}
+}
+
+static void
+what_is_the_platforms_own_is_refused_from_outside(void **state)
+{
+	static const char one[] =
+		"{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\","
+		"\"mayflyvia\":\"vcd\"}";
+	OWN(mem) char *batch = mem_printf("[%s]", one);
+	struct request rows[] = {
+		typed("application/cloudevents+json", one),
+		typed("application/cloudevents-batch+json", batch),
+		binary("ce-mayflyvia", "vcd"),
+	};
+
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(read_request(&rows[i]), ERR_INVALID);
+		assert_string_equal(rows[i].err.field, "mayflyvia");
+	}
+}
+
+static void
 an_event_of_ours_keeps_every_rule(void **state)
 {
 	OWN(event) struct event event = {0};
@@ -450,4 +498,6 @@ UNIT_TESTS(it(the_example_of_the_binary_mode_is_read),
 	it(other_formats_and_charsets_are_refused_as_media_types),
 	it(what_is_too_large_or_too_much_is_refused),
 	it(what_is_written_binary_is_read_as_the_same_event), it(an_event_of_ours_keeps_every_rule),
-	it(times_are_those_of_rfc_3339))
+	it(times_are_those_of_rfc_3339),
+	it(what_is_posted_has_nothing_of_ours_and_is_read_as_the_same_event),
+	it(what_is_the_platforms_own_is_refused_from_outside))

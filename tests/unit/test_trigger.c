@@ -86,6 +86,10 @@ a_trigger_is_put_replaced_and_deleted(void **state)
 	assert_false(is_new);
 	expect_matches(kit, "a", "");
 	expect_matches(kit, "b", "on-vm ");
+	assert_non_null(put(kit, "out", "{'url':'https://a.test/b','queue':{}}", NULL));
+	assert_int_equal(trigger_policy_of(&kit->domain, "acme", "out")->attempts, 12);
+	trigger_delete(trigger_find(kit_org(kit, "acme"), STR("out")), kit_org_told, kit);
+	kit_await(kit);
 	assert_null(trigger_policy_of(&kit->domain, "acme", "on-vm"));
 	json = trigger_json(trigger);
 	assert_true(json_is_null(json_object_get(json, "queue")));
@@ -187,13 +191,15 @@ a_dry_run_says_why_for_each_trigger(void **state)
 	OWN(json) json_t *told = NULL;
 	OWN(json)
 	json_t *wanted = event_json(
-		"[{'name':'all','function':'greet','matches':true,'why':'it has no filter and "
-		"takes every event'},"
-		"{'name':'off','function':'greet','matches':false,'why':'it is not enabled'},"
-		"{'name':'other','function':'greet','matches':false,'why':'subject is missing'}]");
+		"[{'name':'all','function':'greet','url':null,'matches':true,'why':'it has no "
+		"filter and takes every event'},"
+		"{'name':'off','function':'greet','url':null,'matches':false,'why':'it is not "
+		"enabled'},"
+		"{'name':'other','function':null,'url':'http://a.test/','matches':false,'why':"
+		"'subject is missing'}]");
 
 	kit_deploy(kit, "greet");
-	put(kit, "other", "{'function':'greet','filter':[{'exact':{'subject':'x'}}]}", NULL);
+	put(kit, "other", "{'url':'http://a.test/','filter':[{'exact':{'subject':'x'}}]}", NULL);
 	put(kit, "off", "{'function':'greet','enabled':false}", NULL);
 	put(kit, "all", "{'function':'greet'}", NULL);
 	told = trigger_explain(kit_org(kit, "acme"), &event);
