@@ -224,24 +224,12 @@ api_dead_show(struct api_request *request)
 			str_of(request->params[1]), 0, api_dead_on_found, request);
 }
 
-static void
-api_dead_on_deleted(int code, const struct err *err, void *arg)
-{
-	struct api_request *request = arg;
-
-	thread_on_loop();
-	if (code < 0)
-		api_answer_error(request, err);
-	else
-		api_answer_empty(request);
-}
-
 void
 api_dead_delete(struct api_request *request)
 {
 	if (api_dead_has_id(request))
 		delivery_delete(api_delivery_host(request), str_of(request->params[0]),
-			str_of(request->params[1]), api_dead_on_deleted, request);
+			str_of(request->params[1]), api_answer_done, request);
 }
 
 static void

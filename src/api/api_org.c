@@ -79,23 +79,11 @@ api_org_create(struct api_request *request)
 
 /* ---- deleting ---- */
 
-static void
-api_org_on_deleted(int code, const struct err *err, void *arg)
-{
-	struct api_request *request = arg;
-
-	thread_on_loop();
-	if (code < 0)
-		api_answer_error(request, err);
-	else
-		api_answer_empty(request);
-}
-
 void
 api_org_delete(struct api_request *request)
 {
 	struct org *org = api_request_org(request);
 
 	if (org)
-		org_delete(org, api_org_on_deleted, request);
+		org_delete(org, api_answer_done, request);
 }

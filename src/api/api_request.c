@@ -256,6 +256,18 @@ api_answer_empty(struct api_request *request)
 }
 
 void
+api_answer_done(int code, const struct err *err, void *arg)
+{
+	struct api_request *request = arg;
+
+	thread_on_loop();
+	if (code < 0)
+		api_answer_error(request, err);
+	else
+		api_answer_empty(request);
+}
+
+void
 api_answer_error(struct api_request *request, const struct err *err)
 {
 	if (request->exchange)

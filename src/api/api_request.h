@@ -69,6 +69,8 @@ void api_answer_bytes(
 	struct api_request *request, int status, const char *type, struct str body) ON_LOOP;
 void api_answer_json(struct api_request *request, int status, json_t *json /* stolen */) ON_LOOP;
 void api_answer_empty(struct api_request *request) ON_LOOP; /* 204 */
+/* What a change that has nothing to show calls back: 204, or the error. arg is the request. */
+void api_answer_done(int code, const struct err *err, void *arg);
 void api_answer_error(struct api_request *request, const struct err *err) ON_LOOP;
 
 /* Frees without answering: after the route's function answered through the exchange itself. */

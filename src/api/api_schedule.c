@@ -79,23 +79,11 @@ api_schedule_put(struct api_request *request)
 		api_answer_error(request, &err);
 }
 
-static void
-api_schedule_on_deleted(int code, const struct err *err, void *arg)
-{
-	struct api_request *request = arg;
-
-	thread_on_loop();
-	if (code < 0)
-		api_answer_error(request, err);
-	else
-		api_answer_empty(request);
-}
-
 void
 api_schedule_delete(struct api_request *request)
 {
 	struct schedule *schedule = api_schedule_of(request);
 
 	if (schedule)
-		schedule_delete(schedule, api_schedule_on_deleted, request);
+		schedule_delete(schedule, api_answer_done, request);
 }

@@ -109,25 +109,13 @@ api_trigger_put(struct api_request *request)
 		api_answer_error(request, &err);
 }
 
-static void
-api_trigger_on_deleted(int code, const struct err *err, void *arg)
-{
-	struct api_request *request = arg;
-
-	thread_on_loop();
-	if (code < 0)
-		api_answer_error(request, err);
-	else
-		api_answer_empty(request);
-}
-
 void
 api_trigger_delete(struct api_request *request)
 {
 	struct trigger *trigger = api_trigger_of(request);
 
 	if (trigger)
-		trigger_delete(trigger, api_trigger_on_deleted, request);
+		trigger_delete(trigger, api_answer_done, request);
 }
 
 /* ---- /metrics ---- */
