@@ -9,44 +9,9 @@
 #include "base/clock.h"
 #include "store/rows.h"
 #include "store/store_db.h"
+#include "store_kit.h"
 
 #define WAIT_US 60000000
-
-/* ---- the store's messages come back over the loop ---- */
-
-struct batch {
-	struct loop_message message;
-	struct list messages;
-};
-
-static void
-on_batch(struct loop_message *message)
-{
-	struct batch *batch = list_owner(message, struct batch, message);
-	struct store_message *done;
-
-	while ((done = list_first(&batch->messages, struct store_message, link))) {
-		list_remove(&done->link);
-		done->done(done);
-	}
-	free(batch);
-}
-
-static void
-post(struct list *messages, void *arg)
-{
-	struct bus_kit *kit = arg;
-	struct batch *batch = mem_new(sizeof(*batch));
-	struct store_message *message;
-
-	list_init(&batch->messages);
-	while ((message = list_first(messages, struct store_message, link))) {
-		list_remove(&message->link);
-		list_push_back(&batch->messages, &message->link);
-	}
-	batch->message.run = on_batch;
-	loop_post(kit->loop, &batch->message);
-}
 
 static void
 ok(struct bus_kit *kit, int rc)
@@ -116,7 +81,8 @@ bus_kit_refuse(struct bus_kit *kit, bool is_refusing)
 static void
 open_store(struct bus_kit *kit)
 {
-	struct store_config config = {.data_dir = kit->folder, .post = post, .arg = kit};
+	struct store_config config = {
+		.data_dir = kit->folder, .post = store_kit_post, .arg = kit->loop};
 
 	ok(kit, store_open(&config, &kit->store, &kit->err));
 }

@@ -4,37 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-
-/* ---- the store's door ---- */
-
-struct kit_batch {
-	struct loop_message message;
-	struct list messages;
-};
-
-static void
-kit_run_batch(struct loop_message *message)
-{
-	struct kit_batch *batch = list_owner(message, struct kit_batch, message);
-	struct store_message *one;
-
-	while ((one = list_first(&batch->messages, struct store_message, link))) {
-		list_remove(&one->link);
-		one->done(one);
-	}
-	free(batch);
-}
-
-static void
-kit_post(struct list *messages, void *arg)
-{
-	struct kit_batch *batch = mem_new(sizeof(*batch));
-
-	batch->message.run = kit_run_batch;
-	list_insert_(&batch->messages, messages->prev, messages->next);
-	list_init(messages);
-	loop_post(((struct kit *)arg)->loop, &batch->message);
-}
+#include "store_kit.h"
 
 /* Records stand on the row of their org. */
 static int
@@ -98,7 +68,7 @@ struct kit *
 kit_new(void)
 {
 	struct kit *kit = mem_new(sizeof(*kit));
-	struct store_config config = {.post = kit_post, .arg = kit};
+	struct store_config config = {.post = store_kit_post};
 	struct err err = {0};
 
 	thread_on_loop();
@@ -107,6 +77,7 @@ kit_new(void)
 	kit->spawner->behaviour = FAKE_ANSWERS;
 	assert_int_equal(loop_new(&kit->loop, &err), 0);
 	config.data_dir = kit->folder;
+	config.arg = kit->loop;
 	assert_int_equal(store_open(&config, &kit->store, &err), 0);
 	domain_config_default(&kit->domain.config);
 	kit->domain.loop = kit->loop;

@@ -10,6 +10,7 @@
 #include "store/blob.h"
 #include "store/rows.h"
 #include "store/store_db.h"
+#include "store_kit.h"
 
 static struct kit *kit_now; /* played parts have no other way to it */
 
@@ -445,40 +446,6 @@ kit_until(struct kit *kit, bool (*is_done)(void *arg), void *arg)
 
 /* ---- open and close ---- */
 
-struct batch {
-	struct loop_message message;
-	struct list messages;
-};
-
-static void
-on_batch(struct loop_message *message)
-{
-	struct batch *batch = list_owner(message, struct batch, message);
-	struct store_message *done;
-
-	while ((done = list_first(&batch->messages, struct store_message, link))) {
-		list_remove(&done->link);
-		done->done(done);
-	}
-	free(batch);
-}
-
-static void
-post(struct list *messages, void *arg)
-{
-	struct kit *kit = arg;
-	struct batch *batch = mem_new(sizeof(*batch));
-	struct store_message *message;
-
-	list_init(&batch->messages);
-	while ((message = list_first(messages, struct store_message, link))) {
-		list_remove(&message->link);
-		list_push_back(&batch->messages, &message->link);
-	}
-	batch->message.run = on_batch;
-	loop_post(kit->loop, &batch->message);
-}
-
 static void
 ok(int rc, const struct err *err)
 {
@@ -490,7 +457,8 @@ ok(int rc, const struct err *err)
 static void
 open_domain(struct kit *kit) ON_LOOP
 {
-	struct store_config config = {.data_dir = kit->folder, .post = post, .arg = kit};
+	struct store_config config = {
+		.data_dir = kit->folder, .post = store_kit_post, .arg = kit->loop};
 	struct domain_config usual = kit->domain.config;
 
 	memset(&kit->domain, 0, sizeof(kit->domain));
