@@ -8,42 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "amqp/broker_inside.h"
 #include "amqp/broker_message.h"
 #include "base/own.h"
-
-enum {
-	BROKER_ASKS = 1, /* channels */
-	BROKER_PUBLISHES = 2,
-	BROKER_CONSUMES = 3,
-	BROKER_CHANNELS = 2000, /* of consumers */
-	BROKER_CONNECT_S = 10,
-	BROKER_ANSWER_S = 30,
-	BROKER_TURN_FRAMES = 512,
-	BROKER_TURN_BYTES = 4 << 20,
-	BROKER_WIRE_BYTES = 131072, /* a frame of AMQP */
-	BROKER_TAG = 24,
-};
-
-/* What a consumer has and has not said yet whether it is done: a tag that is not here is of an
- * earlier life, and the broker would end the channel over it. */
-struct broker_consumer {
-	uint32_t number;
-	uint32_t n_begun; /* one that begins again is another to the broker: a quorum queue hands
-			     what the former has out once more else */
-	bool is_there, is_paused;
-	char queue[256];
-	uint64_t *tags; /* owned */
-	size_t n_tags, cap;
-};
-
-struct broker {
-	struct buf *out;               /* borrowed */
-	amqp_connection_state_t state; /* owned; NULL while there is none */
-	int fd;
-	struct broker_consumer *consumers; /* owned; by the low half of their numbers */
-	size_t n_consumers;
-	bool is_open[BROKER_CHANNELS];
-};
 
 struct broker *
 broker_new(struct buf *out)
@@ -63,7 +30,7 @@ broker_fd(const struct broker *broker)
 
 /* ---- telling the daemon ---- */
 
-static void
+void
 broker_tell(struct broker *broker, const struct amqp_frame *head, const char *text)
 {
 	size_t begun = amqp_frame_begin(broker->out, head);
@@ -88,7 +55,7 @@ broker_forget(struct broker *broker)
 }
 
 /* flags: AMQP_FRAME_ALL when it was what was published that the broker refused. */
-static void
+void
 broker_lose(struct broker *broker, const struct err *why, uint16_t flags)
 {
 	const struct amqp_frame head = {.kind = AMQP_FRAME_DOWN, .code = why->code, .flags = flags};
@@ -134,7 +101,7 @@ broker_refusal(struct err *err, unsigned reply, amqp_bytes_t text)
 		text.len < 200 ? (int)text.len : 200, (const char *)text.bytes);
 }
 
-static int
+int
 broker_library(struct err *err, int status)
 {
 	return err_set(err, ERR_UNAVAILABLE, "%s", amqp_error_string2(status));
@@ -169,7 +136,7 @@ broker_reopen(struct broker *broker, amqp_channel_t channel)
 
 /* An exception of a channel is answered and the channel opened again. Gives 0 or the code; after
  * what ends the connection there is none any more. */
-static int
+int
 broker_check(struct broker *broker, amqp_channel_t channel, amqp_rpc_reply_t reply, struct err *err)
 {
 	if (reply.reply_type == AMQP_RESPONSE_NORMAL)
@@ -266,7 +233,7 @@ broker_login(struct broker *broker, const struct amqp_frame *frame, const char *
 	return reply.reply_type == AMQP_RESPONSE_NORMAL ? 0 : broker_ended(reply, err);
 }
 
-static bool
+bool
 broker_take_text(struct str *texts, char *ret, size_t size)
 {
 	struct str text;
@@ -445,227 +412,7 @@ broker_publish(struct broker *broker, const struct amqp_frame *frame, struct str
 	return true;
 }
 
-/* ---- consuming ---- */
-
-static amqp_channel_t
-broker_channel(uint32_t number)
-{
-	return (amqp_channel_t)(BROKER_CONSUMES + (number & 0xffff) % BROKER_CHANNELS);
-}
-
-static struct broker_consumer *
-broker_find(struct broker *broker, uint32_t number)
-{
-	size_t slot = number & 0xffff;
-
-	if (slot >= broker->n_consumers || !broker->consumers[slot].is_there ||
-		broker->consumers[slot].number != number)
-		return NULL;
-	return &broker->consumers[slot];
-}
-
-static struct broker_consumer *
-broker_add(struct broker *broker, uint32_t number)
-{
-	size_t slot = number & 0xffff, n = broker->n_consumers;
-	struct broker_consumer *consumer;
-
-	if (slot >= n) {
-		broker->n_consumers = slot + 64;
-		broker->consumers = mem_grow(
-			broker->consumers, broker->n_consumers * sizeof(*broker->consumers));
-		memset(broker->consumers + n, 0, (broker->n_consumers - n) * sizeof(*consumer));
-	}
-	consumer = &broker->consumers[slot];
-	free(consumer->tags);
-	*consumer = (struct broker_consumer){.number = number, .is_there = true, .is_paused = true};
-	return consumer;
-}
-
-static bool
-broker_take_tag(struct broker_consumer *consumer, uint64_t tag)
-{
-	for (size_t i = 0; i < consumer->n_tags; i++) {
-		if (consumer->tags[i] != tag)
-			continue;
-		memmove(&consumer->tags[i], &consumer->tags[i + 1],
-			(--consumer->n_tags - i) * sizeof(tag));
-		return true;
-	}
-	return false;
-}
-
-static void
-broker_put_tag(struct broker_consumer *consumer, uint64_t tag)
-{
-	if (consumer->n_tags == consumer->cap) {
-		consumer->cap = consumer->cap ? 2 * consumer->cap : 16;
-		consumer->tags = mem_grow(consumer->tags, consumer->cap * sizeof(tag));
-	}
-	consumer->tags[consumer->n_tags++] = tag;
-}
-
-/* Together where it has its channel alone: then they go back in their order. */
-static void
-broker_give_back(struct broker *broker, struct broker_consumer *consumer)
-{
-	amqp_channel_t channel = broker_channel(consumer->number);
-	bool is_alone = broker->n_consumers <= BROKER_CHANNELS;
-	size_t n = consumer->n_tags;
-
-	for (size_t i = is_alone && n ? n - 1 : 0; i < n; i++)
-		amqp_basic_nack(broker->state, channel, consumer->tags[i], is_alone, 1);
-	consumer->n_tags = 0;
-}
-
-static void
-broker_tell_lost(struct broker *broker, struct broker_consumer *consumer, const struct err *why)
-{
-	const struct amqp_frame head = {
-		.kind = AMQP_FRAME_LOST, .consumer = consumer->number, .code = why->code};
-
-	consumer->is_there = false;
-	consumer->n_tags = 0;
-	broker_tell(broker, &head, why->text);
-}
-
-/* Its channel is closed. */
-static void
-broker_lose_channel(struct broker *broker, amqp_channel_t channel, const struct err *why)
-{
-	for (size_t i = 0; broker->state && i < broker->n_consumers; i++)
-		if (broker->consumers[i].is_there &&
-			broker_channel(broker->consumers[i].number) == channel)
-			broker_tell_lost(broker, &broker->consumers[i], why);
-}
-
-static void
-broker_name(const struct broker_consumer *consumer, char tag[BROKER_TAG])
-{
-	snprintf(tag, BROKER_TAG, "%u.%u", consumer->number, consumer->n_begun);
-}
-
-static struct broker_consumer *
-broker_named(struct broker *broker, amqp_bytes_t tag)
-{
-	struct str rest = str_n(tag.bytes, tag.len);
-	uint64_t number;
-
-	return str_to_u64(str_cut(&rest, '.'), &number) ? broker_find(broker, (uint32_t)number)
-							: NULL;
-}
-
-/* Not waited for: a queue without a leader would hold all the others. What the broker refuses it
- * says by closing the channel. */
-static bool
-broker_send(struct broker *broker, uint32_t number, amqp_method_number_t method, void *decoded)
-{
-	int status = amqp_send_method(broker->state, broker_channel(number), method, decoded);
-	struct err err = {0};
-
-	if (status == AMQP_STATUS_OK)
-		return true;
-	broker_library(&err, status);
-	broker_lose(broker, &err, 0);
-	return false;
-}
-
-static bool
-broker_pause(struct broker *broker, struct broker_consumer *consumer)
-{
-	char tag[BROKER_TAG];
-	amqp_basic_cancel_t cancel = {.nowait = 1};
-
-	if (consumer->is_paused)
-		return true;
-	consumer->is_paused = true;
-	broker_name(consumer, tag);
-	cancel.consumer_tag = amqp_cstring_bytes(tag);
-	return broker_send(broker, consumer->number, AMQP_BASIC_CANCEL_METHOD, &cancel);
-}
-
-static bool
-broker_has_channel(struct broker *broker, amqp_channel_t channel)
-{
-	bool *is_open = &broker->is_open[channel - BROKER_CONSUMES];
-	struct err err = {0};
-
-	if (*is_open)
-		return true;
-	amqp_channel_open(broker->state, channel);
-	*is_open = broker_check(broker, channel, amqp_get_rpc_reply(broker->state), &err) == 0;
-	if (!*is_open && broker->state)
-		broker_lose_channel(broker, channel, &err);
-	return *is_open;
-}
-
-static void
-broker_begin(struct broker *broker, struct broker_consumer *consumer, uint32_t prefetch)
-{
-	amqp_basic_qos_t qos = {
-		.prefetch_count = (uint16_t)(prefetch < UINT16_MAX ? prefetch : UINT16_MAX)};
-	amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(consumer->queue), .nowait = 1};
-	uint32_t number = consumer->number;
-	char tag[BROKER_TAG];
-
-	if (!broker_has_channel(broker, broker_channel(number)) ||
-		!broker_send(broker, number, AMQP_BASIC_QOS_METHOD, &qos))
-		return;
-	consumer->n_begun++;
-	consumer->is_paused = false;
-	broker_name(consumer, tag);
-	consume.consumer_tag = amqp_cstring_bytes(tag);
-	broker_send(broker, number, AMQP_BASIC_CONSUME_METHOD, &consume);
-}
-
-static bool
-broker_consume(struct broker *broker, const struct amqp_frame *frame, struct str texts)
-{
-	struct broker_consumer *consumer = broker_find(broker, frame->consumer);
-	char queue[256];
-
-	if (!broker_take_text(&texts, queue, sizeof(queue)))
-		return false;
-	if (!consumer)
-		consumer = broker_add(broker, frame->consumer);
-	memcpy(consumer->queue, queue, sizeof(queue));
-	if (broker_pause(broker, consumer) && frame->count)
-		broker_begin(broker, consumer, frame->count);
-	return true;
-}
-
-static bool
-broker_cancel(struct broker *broker, const struct amqp_frame *frame)
-{
-	struct broker_consumer *consumer = broker_find(broker, frame->consumer);
-
-	if (!consumer || !broker_pause(broker, consumer))
-		return true;
-	broker_give_back(broker, consumer);
-	consumer->is_there = false;
-	return true;
-}
-
-static bool
-broker_judge(struct broker *broker, const struct amqp_frame *frame)
-{
-	struct broker_consumer *consumer = broker_find(broker, frame->consumer);
-	amqp_channel_t channel = broker_channel(frame->consumer);
-	struct err err = {0};
-	int status;
-
-	if (!consumer || !broker_take_tag(consumer, frame->number))
-		return true;
-	status = frame->kind == AMQP_FRAME_ACK
-			 ? amqp_basic_ack(broker->state, channel, frame->number, 0)
-			 : amqp_basic_nack(broker->state, channel, frame->number, 0,
-				   (frame->flags & AMQP_FRAME_REQUEUE) != 0);
-	if (status != AMQP_STATUS_OK) {
-		broker_library(&err, status);
-		broker_lose(broker, &err, 0);
-	}
-	return true;
-}
+/* ---- what is asked ---- */
 
 bool
 broker_ask(struct broker *broker, const struct amqp_frame *frame, struct str texts)
