@@ -2,6 +2,7 @@
 #include "keeper/memory.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -11,8 +12,10 @@
 #include "base/mem.h"
 #include "keeper/memory_inside.h"
 #include "keeper/mould.h"
+#include "keeper/procfile.h"
 
 #define MEMORY_STORE_MAX (1u << 20) /* pages: 4 GiB */
+#define MEMORY_ZEROES    16384      /* pages of zeroes that are kept although nobody owns them */
 #define MEMORY_AT_ONCE   256        /* pages */
 #define MEMORY_GAP_MAX   16         /* pages between two that are asked about in one go */
 
@@ -357,6 +360,24 @@ memory_restore_code(struct subject *subject, struct keeper_reply *reply)
 	return 0;
 }
 
+/* A page of zeroes that was only read belongs to nobody and counts for no limit, and not every
+ * kernel tells it from others. To write many of them back would take memory here that the program
+ * never had. */
+static int
+memory_check_store(struct subject *subject, struct keeper_reply *reply)
+{
+	char text[8192];
+	uint64_t resident, swapped;
+
+	if (subject_read(subject, "status", text, sizeof(text), reply) < 0)
+		return -1;
+	resident = strtoull(procfile_value(text, "VmRSS").at ?: "", NULL, 10);
+	swapped = strtoull(procfile_value(text, "VmSwap").at ?: "", NULL, 10);
+	if (memory.n_store > (resident + swapped) * 1024 / MEMORY_PAGE + MEMORY_ZEROES)
+		return verdict(reply, KEEPER_CAUSE_KERNEL, "it has too many pages of zeroes");
+	return 0;
+}
+
 int
 memory_learn(const struct tracker *tracker, const struct layout *layout, struct subject *subject,
 	struct keeper_reply *reply)
@@ -364,7 +385,7 @@ memory_learn(const struct tracker *tracker, const struct layout *layout, struct 
 	memory.tracker = tracker;
 	memory_add_regions(layout);
 	if (memory_learn_code(subject, layout, reply) < 0 ||
-		memory_learn_regions(subject, reply) < 0)
+		memory_learn_regions(subject, reply) < 0 || memory_check_store(subject, reply) < 0)
 		return -1;
 	if (mould_pid())
 		memory.is_here = mem_new(memory.n_store + 1);

@@ -22,6 +22,7 @@
 #define CHANNEL 3
 #define PAGE    4096
 #define KEPT    (64 * PAGE)
+#define ZEROES  (400ul << 20)
 
 /* A mapping of its own from the beginning, and part of one. */
 static const char constant[PAGE] __attribute__((aligned(PAGE))) = "written once";
@@ -33,6 +34,7 @@ static int ends[2] = {-1, -1}; /* of a pipe that was made when it started */
 static uint8_t *fenced;        /* a page, one that nobody may touch, a page */
 static uint8_t *pieces;        /* 2000 pages */
 static uint8_t *untouched;     /* full of nothing */
+static uint8_t *zeroes;        /* of ZEROES bytes that were read and never written */
 static unsigned vector;        /* what a register held while it waited */
 
 static void *
@@ -296,6 +298,12 @@ deed_kernel_data(void)
 }
 
 static void
+deed_give_back_zeroes(void)
+{
+	madvise(zeroes, ZEROES, MADV_DONTNEED);
+}
+
+static void
 deed_give_back(void)
 {
 	madvise(kept + PAGE, 20 * PAGE, MADV_DONTNEED);
@@ -535,6 +543,7 @@ do_deed(const char *name)
 		{"move_hole", deed_move_hole},
 		{"kernel_data", deed_kernel_data},
 		{"give_back", deed_give_back},
+		{"give_back_zeroes", deed_give_back_zeroes},
 		{"give_back_file", deed_give_back_file},
 		{"move", deed_move},
 		{"protect", deed_protect},
@@ -669,6 +678,17 @@ map_apart(size_t size)
 	return at + PAGE;
 }
 
+static void
+read_zeroes(void)
+{
+	volatile uint8_t seen = 0;
+
+	zeroes = mmap(NULL, ZEROES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	for (size_t i = 0; i < ZEROES; i += PAGE)
+		seen += zeroes[i];
+}
+
 int
 main(int argc, char **argv)
 {
@@ -695,6 +715,8 @@ main(int argc, char **argv)
 		is_ready = pipe(ends) == 0;
 	else if (argc > 1 && strcmp(argv[1], "files") == 0)
 		is_ready = map_files();
+	else if (argc > 1 && strcmp(argv[1], "zeroes") == 0)
+		read_zeroes();
 	else if (argc > 1 && strcmp(argv[1], "worker") == 0)
 		start_worker();
 	else if (argc > 1)

@@ -4,8 +4,10 @@
  */
 #include "unit.h"
 
+#include <linux/sockios.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -90,6 +92,38 @@ memory_that_forks_do_not_have_is_copied_and_written_back(void **state)
 	kit_stop(&kit);
 }
 
+/* Most memory that the keeper has had. */
+static unsigned long
+keeper_peak_kib(void)
+{
+	unsigned long kib = 0;
+	char path[64], line[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", kit.keeper);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	while (kib == 0 && fgets(line, sizeof(line), file))
+		sscanf(line, "VmHWM: %lu", &kib);
+	fclose(file);
+	return kib;
+}
+
+/* Pages of zeroes that it has read are in no limit of its own. */
+static void
+memory_that_a_program_never_had_takes_none_of_its_keepers(void **state)
+{
+	char answer[KIT_ANSWER_MAX];
+
+	start_subject("zeroes");
+	if (kit_keep(&kit, KEEPER_ROLLBACK).event == KEEPER_KEPT) {
+		kit_call_well(&kit, "give_back_zeroes", answer);
+		kit_renew(&kit);
+	}
+	assert_in_range(keeper_peak_kib(), 1, 128 * 1024);
+	kit_stop(&kit);
+}
+
 static void
 what_a_call_closes_is_held_open_by_nobody(void **state)
 {
@@ -123,6 +157,19 @@ its_thread_works(void)
 	kit_stop(&kit);
 }
 
+/* Until the program has read what was sent to it. */
+static void
+await_reading(void)
+{
+	int left = 1;
+
+	for (int i = 0; i < 10000 && left > 0; i++) {
+		usleep(1000);
+		assert_int_equal(ioctl(kit.channel, SIOCOUTQ, &left), 0);
+	}
+	assert_int_equal(left, 0);
+}
+
 /* A keeper that comes too early stops a wait that has an end, and lets it go on. */
 static void
 a_thread_whose_wait_was_stopped_before_waits_for_the_same_again(void **state)
@@ -133,6 +180,7 @@ a_thread_whose_wait_was_stopped_before_waits_for_the_same_again(void **state)
 	start_subject("worker");
 	kit_call_well(&kit, "work", answer);
 	assert_int_equal(send(kit.channel, busy, strlen(busy), 0), strlen(busy));
+	await_reading();
 	kit_keep_well(&kit, KEEPER_ROLLBACK);
 	assert_true(recv(kit.channel, answer, sizeof(answer), 0) > 0);
 	its_thread_works();
@@ -348,6 +396,7 @@ UNIT_TESTS(it(rollback_undoes_every_deed_of_a_program),
 	it(rollback_undoes_every_deed_of_a_program_with_threads),
 	it(rollback_undoes_every_deed_of_a_program_with_many_files),
 	it(memory_that_forks_do_not_have_is_copied_and_written_back),
+	it(memory_that_a_program_never_had_takes_none_of_its_keepers),
 	it(what_a_call_closes_is_held_open_by_nobody),
 	it(a_fork_per_call_undoes_every_deed_of_a_program),
 	it(a_thread_whose_wait_was_stopped_before_waits_for_the_same_again),
