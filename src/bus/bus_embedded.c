@@ -6,8 +6,11 @@
 
 #include "base/clock.h"
 
-#define BUS_TURN_MAX 256  /* messages that a queue hands over before others have their turn */
-#define BUS_LOAD_LOW 32   /* fewer in memory: the next are read from the store */
+#define BUS_TURN_MAX 256 /* messages that a queue hands over before others have their turn */
+#define BUS_LOAD_LOW 32  /* fewer in memory: the next are read from the store */
+#define BUS_IN_HAND                                                                                \
+	(8 << 20)         /* bytes that a queue may have in hand however much the others have      \
+			   */
 #define BUS_TICK_MS  1000 /* the clock may be set while everybody sleeps: look again */
 #define BUS_AGAIN_MS 1000
 
@@ -77,6 +80,9 @@ bus_embedded_leave(struct bus_queue *queue)
 void
 bus_embedded_ready(struct bus_queue *queue)
 {
+	if (queue->is_full)
+		list_remove(&queue->ready);
+	queue->is_full = false;
 	if (list_is_empty(&queue->ready))
 		list_push_back(&queue->bus->ready, &queue->ready);
 	loop_flush_soon(queue->bus->loop, &queue->bus->flush);
@@ -156,6 +162,55 @@ bus_embedded_sleep(struct bus_queue *queue, uint64_t until_ms)
 	bus_embedded_arm(queue->bus);
 }
 
+/* ---- in hand ---- */
+
+/* What is in hand is in memory, payload and all, and credit counts messages: so many large ones
+ * are not handed over at once. One always is. */
+static bool
+bus_embedded_has_room(const struct bus_queue *queue)
+{
+	const struct bus_embedded *bus = queue->bus;
+
+	return !queue->n_in_hand || queue->in_hand_bytes < BUS_IN_HAND ||
+	       bus->in_hand_bytes < bus->memory_bytes;
+}
+
+static void
+bus_embedded_take_in_hand(struct bus_held *held)
+{
+	struct bus_queue *queue = held->queue;
+
+	held->state = HELD_IN_HAND;
+	list_push_back(&queue->in_hand, &held->link);
+	queue->n_in_hand++;
+	queue->in_hand_bytes += held->size;
+	queue->bus->in_hand_bytes += held->size;
+}
+
+/* Whoever waited for the memory looks again. */
+static void
+bus_embedded_leave_hand(struct bus_held *held) ON_LOOP
+{
+	struct bus_queue *queue = held->queue, *full;
+	struct bus_embedded *bus = queue->bus;
+
+	list_remove(&held->link);
+	queue->n_in_hand--;
+	queue->in_hand_bytes -= held->size;
+	bus->in_hand_bytes -= held->size;
+	while ((full = list_first(&bus->full, struct bus_queue, ready)))
+		bus_embedded_ready(full);
+}
+
+static void
+bus_embedded_wait_for_room(struct bus_queue *queue)
+{
+	if (!list_is_empty(&queue->ready))
+		return;
+	queue->is_full = true;
+	list_push_back(&queue->bus->full, &queue->ready);
+}
+
 /* ---- handing over ---- */
 
 static bool
@@ -167,9 +222,7 @@ bus_embedded_hand_over(struct bus_queue *queue, uint64_t now_ms)
 		return false;
 	bus_embedded_take_out(held);
 	bus_embedded_waits_no_more(queue, &held->message.row);
-	held->state = HELD_IN_HAND;
-	list_push_back(&queue->in_hand, &held->link);
-	queue->n_in_hand++;
+	bus_embedded_take_in_hand(held);
 	queue->consumer.on_message(queue, &held->message, queue->consumer.arg);
 	return true;
 }
@@ -199,7 +252,7 @@ bus_embedded_pump(struct bus_queue *queue)
 	bus_embedded_wake(queue);
 	queue->is_pumping = true;
 	while (queue->is_attached && queue->n_in_hand < queue->credit && n < BUS_TURN_MAX &&
-		bus_embedded_hand_over(queue, now_ms))
+		bus_embedded_has_room(queue) && bus_embedded_hand_over(queue, now_ms))
 		n++;
 	queue->is_pumping = false;
 	if (!queue->is_attached) {
@@ -210,6 +263,8 @@ bus_embedded_pump(struct bus_queue *queue)
 		bus_embedded_await(queue, now_ms);
 	if (n == BUS_TURN_MAX)
 		bus_embedded_ready(queue);
+	else if (!bus_embedded_has_room(queue))
+		bus_embedded_wait_for_room(queue);
 }
 
 /* At the end of a turn of the loop: what was settled in it has made room, and what is settled
@@ -265,12 +320,13 @@ bus_embedded_put_back(struct bus_queue *queue)
 {
 	struct bus_held *held;
 
+	thread_on_loop();
 	list_each (&queue->in_hand, held, link) {
+		bus_embedded_leave_hand(held);
 		bus_embedded_waits(queue, &held->message.row);
 		bus_embedded_stores(queue, &held->message.row);
 		bus_embedded_held_free(held);
 	}
-	queue->n_in_hand = 0;
 	while ((held = bus_embedded_held_at(bus_line_first(&queue->line)))) {
 		bus_embedded_take_out(held);
 		bus_embedded_stores(queue, &held->message.row);
@@ -297,9 +353,8 @@ bus_embedded_give_back(
 {
 	must(held->queue == queue && held->state == HELD_IN_HAND);
 	bus_embedded_note(held, row);
-	list_remove(&held->link);
-	queue->n_in_hand--;
 	thread_on_loop();
+	bus_embedded_leave_hand(held);
 	bus_embedded_ready(queue);
 }
 
@@ -478,6 +533,7 @@ bus_embedded_open(const struct bus_config *config, struct bus **ret, struct err 
 	bus->flush.run = bus_embedded_flush;
 	list_init(&bus->flush.link);
 	list_init(&bus->ready);
+	list_init(&bus->full);
 	list_init(&bus->puts);
 	list_init(&bus->writes);
 	list_init(&bus->again);

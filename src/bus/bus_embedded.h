@@ -51,11 +51,12 @@ struct bus_count {
 
 struct bus_queue {
 	struct bus_embedded *bus; /* borrowed */
-	struct list ready;        /* in bus->ready: to be looked at in this turn */
+	struct list ready;        /* in bus->ready: to be looked at in this turn; or in bus->full */
 	char org[64], function[64], name[BUS_QUEUE_SIZE];
 	struct bus_consumer consumer;
-	bool is_attached, is_pumping;
+	bool is_attached, is_pumping, is_full;
 	unsigned credit, n_in_hand;
+	size_t in_hand_bytes;
 	struct list in_hand;        /* of bus_held */
 	struct bus_line line, ages; /* what waits in memory */
 	struct bus_place wake;      /* in bus->sleepers, if is_asleep */
@@ -81,6 +82,7 @@ struct bus_embedded {
 	struct map held;    /* id → struct bus_held, owned: all of them */
 	struct map leaving; /* ids that are withdrawn and not yet on disk */
 	struct list ready;  /* of bus_queue */
+	struct list full;   /* the same: those in hand take too much memory */
 	struct loop_flush flush;
 	struct loop_timer timer;
 	struct bus_line sleepers; /* queues by the time at which their first is due */
@@ -89,8 +91,9 @@ struct bus_embedded {
 	unsigned n_gathered;
 	struct list again; /* of store_message: refused by the store, asked again at again_us */
 	uint64_t again_us;
-	uint64_t n_memory, memory_bytes;
-	unsigned n_asked; /* messages that the store has: they keep the bus */
+	uint64_t n_memory, in_hand_bytes,
+		memory_bytes; /* those that wait, those in hand, the most */
+	unsigned n_asked;     /* messages that the store has: they keep the bus */
 	bool is_closing, is_timer_closed;
 	bool is_refused; /* by the store, the last time */
 };

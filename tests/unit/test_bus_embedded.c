@@ -154,9 +154,46 @@ what_leaves_memory_while_the_store_is_read_is_read_too(void **state)
 	assert_int_equal(filler->n_taken, 0);
 }
 
+static bool
+has_one_in_hand(void *arg)
+{
+	return ((struct bus_kit_taker *)arg)->n_in_hand > 0;
+}
+
+/* Credit counts messages; what is in hand is in memory whole. */
+static void
+no_more_is_in_hand_than_memory_bears(void **state)
+{
+	enum { SIZE = 1 << 20, N = 40, MOST = 10 };
+	OWN(bus_kit) struct bus_kit *kit = bus_kit_open(SIZE);
+	OWN(bus_kit_taker) struct bus_kit_taker *taker = bus_kit_take(kit, "a", 1000);
+	OWN(bus_kit_taker) struct bus_kit_taker *other = bus_kit_take(kit, "b", 1000);
+	OWN(mem) char *body = mem_new(SIZE);
+	struct bus_kit_put puts[N];
+
+	for (unsigned i = 0; i < N; i++) {
+		bus_kit_put_init(kit, &puts[i], "a", i + 1);
+		puts[i].put.row.body = str_n(body, SIZE);
+		bus_kit_put_send(kit, &puts[i]);
+	}
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(bus_kit_put_wait(kit, &puts[i]), 0);
+	bus_kit_put(kit, "b", N + 1);
+	bus_kit_taker_wait(other, 1);
+	bus_kit_rest(kit, 100);
+	assert_in_range(taker->n_taken, 2, MOST);
+	for (unsigned i = 0; i < N; i++) {
+		bus_kit_wait(kit, has_one_in_hand, taker);
+		bus_kit_settle(taker, i);
+	}
+	assert_in_range(taker->n_most, 2, MOST);
+	expect_each_once(taker, N);
+}
+
 UNIT_TESTS(it(a_queue_that_memory_does_not_hold_comes_whole_and_in_order),
 	it(the_oldest_is_told_where_memory_does_not_hold_it),
 	it(what_was_due_when_it_was_accepted_is_due_though_the_clock_went_back),
 	it(a_retry_while_most_waits_in_the_store_comes_in_its_turn),
 	it(what_is_in_hand_is_not_read_from_the_store_again),
-	it(what_leaves_memory_while_the_store_is_read_is_read_too))
+	it(what_leaves_memory_while_the_store_is_read_is_read_too),
+	it(no_more_is_in_hand_than_memory_bears))
