@@ -32,7 +32,8 @@ WAIVERS = {
 FLOORS = {
     'base': 0,
     'net': 1, 'store': 1, 'sandbox': 1, 'keeper': 1,
-    'amqp': 1.5,  # needs the loop, and the bus needs it
+    'peer': 1.25,  # needs the loop
+    'amqp': 1.5,  # needs the loop and peer/, and the bus needs it
     'bus': 2, 'runtime': 2,
     'domain': 3,
     'api': 4, 'connect': 4, 'console': 4,

@@ -105,11 +105,11 @@ static void
 amqp_on_control(struct loop_watch *watch, int uv_events, void *arg)
 {
 	struct amqp *amqp = arg;
-	enum amqp_lane which;
+	unsigned which;
 	int fd, rc;
 
 	thread_on_loop();
-	while ((rc = amqp_process_lane(&amqp->process, &which, &fd)) == 0)
+	while ((rc = peer_process_lane(&amqp->process, &which, &fd)) == 0)
 		amqp_lane_take(&amqp->lanes[which], fd);
 	/* It starts its children anew itself; without it there is nobody to do that. */
 	if (rc != ERR_UNAVAILABLE)
@@ -155,7 +155,7 @@ amqp_free(struct amqp *amqp)
 	free(amqp->pending);
 	amqp_topology_free(amqp);
 	amqp_consume_free(amqp);
-	amqp_process_stop(&amqp->process);
+	peer_process_stop(&amqp->process);
 	free(amqp);
 }
 
@@ -193,7 +193,7 @@ amqp_on_timer_closed(struct amqp *amqp)
 static void
 amqp_on_lane_timer_closed(struct loop_timer *timer)
 {
-	amqp_on_timer_closed(list_owner(timer, struct lane, timer)->amqp);
+	amqp_on_timer_closed(list_owner(timer, struct lane, peer.timer)->amqp);
 }
 
 static void
@@ -225,7 +225,7 @@ amqp_close(struct amqp *amqp, void (*closed)(void *arg), void *arg)
 	amqp_publish_fail(amqp, &err);
 	amqp_consume_fail(amqp);
 	for (unsigned i = 0; i < AMQP_LANES; i++)
-		loop_timer_close(&amqp->lanes[i].timer, amqp_on_lane_timer_closed);
+		loop_timer_close(&amqp->lanes[i].peer.timer, amqp_on_lane_timer_closed);
 	loop_timer_close(&amqp->give_up, amqp_on_give_up_closed);
 	loop_timer_close(&amqp->again, amqp_on_again_closed);
 }

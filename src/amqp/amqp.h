@@ -4,13 +4,13 @@
  *
  * mayfly-amqp is a process of its own (librabbitmq parses what a broker sends): it has no
  * capabilities, a seccomp filter, and two descriptors, a socketpair and the broker's connection.
- * Requests and replies are length-prefixed frames (amqp_frame.h). There are two of them, each with
- * a connection (amqp_process.h): one publishes, one consumes. It reconnects with back-off and
- * jitter (0.5 s doubling to 30 s); topology that was declared is declared again, consumers are
- * begun again, publishes that were not confirmed are published again, and deliveries of the old
- * connection cannot be acknowledged any more (they come again). If a process dies it is started
- * again. Here is the daemon's side.
- * Knows no function, no call, no queue's meaning. ON_LOOP.
+ * Requests and replies are length-prefixed frames (peer_frame.h, amqp_frame.h). There are two of
+ * them, each with a connection (peer_process.h): one publishes, one consumes. It reconnects with
+ * back-off and jitter (0.5 s doubling to 30 s); topology that was declared is declared again,
+ * consumers are begun again, publishes that were not confirmed are published again, and deliveries
+ * of the old connection cannot be acknowledged any more (they come again). If a process dies it is
+ * started again. Here is the daemon's side. Knows no function, no call, no queue's meaning.
+ * ON_LOOP.
  */
 #ifndef MAYFLY_AMQP_AMQP_H
 #define MAYFLY_AMQP_AMQP_H
@@ -20,18 +20,18 @@
 #include <stdint.h>
 
 #include "amqp/amqp_message.h"
-#include "amqp/amqp_process.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/str.h"
 #include "base/thread.h"
+#include "peer/peer_process.h"
 
 struct loop;
 struct amqp;
 
 struct amqp_config {
 	struct loop *loop;           /* borrowed */
-	struct amqp_process process; /* taken over, also when amqp_open() fails */
+	struct peer_process process; /* taken over, also when amqp_open() fails */
 	const char *url; /* amqp://user@host:port/vhost or amqps://…; the password is not in it */
 	const char *password;       /* goes over the socketpair, never into argv or environment */
 	const char *ca_file;        /* NULL for the system's */

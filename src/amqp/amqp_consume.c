@@ -19,7 +19,7 @@ consume_lane(struct amqp *amqp)
 static void
 consume_send(struct amqp_consumer *consumer) ON_LOOP
 {
-	const struct amqp_frame head = {.kind = AMQP_FRAME_CONSUME,
+	const struct peer_frame head = {.kind = AMQP_FRAME_CONSUME,
 		.consumer = consumer->number,
 		.count = consumer->prefetch};
 
@@ -52,7 +52,7 @@ consume_find(struct amqp *amqp, uint32_t number)
 }
 
 void
-amqp_consume_message(struct amqp *amqp, const struct amqp_frame *head, struct amqp_message *message)
+amqp_consume_message(struct amqp *amqp, const struct peer_frame *head, struct amqp_message *message)
 {
 	struct amqp_consumer *consumer = consume_find(amqp, head->consumer);
 
@@ -152,7 +152,7 @@ consume_free(struct amqp_consumer *consumer)
 void
 amqp_cancel(struct amqp_consumer *consumer)
 {
-	const struct amqp_frame head = {.kind = AMQP_FRAME_CANCEL, .consumer = consumer->number};
+	const struct peer_frame head = {.kind = AMQP_FRAME_CANCEL, .consumer = consumer->number};
 	struct amqp *amqp = consumer->amqp;
 
 	amqp->consumers[consumer->number & 0xffff] = NULL;
@@ -162,7 +162,7 @@ amqp_cancel(struct amqp_consumer *consumer)
 }
 
 static void
-consume_judge(struct amqp_consumer *consumer, uint64_t tag, struct amqp_frame *head) ON_LOOP
+consume_judge(struct amqp_consumer *consumer, uint64_t tag, struct peer_frame *head) ON_LOOP
 {
 	head->consumer = consumer->number;
 	head->number = tag & (((uint64_t)1 << CONSUME_LIFE_BITS) - 1);
@@ -174,7 +174,7 @@ consume_judge(struct amqp_consumer *consumer, uint64_t tag, struct amqp_frame *h
 void
 amqp_ack(struct amqp_consumer *consumer, uint64_t tag)
 {
-	struct amqp_frame head = {.kind = AMQP_FRAME_ACK};
+	struct peer_frame head = {.kind = AMQP_FRAME_ACK};
 
 	consume_judge(consumer, tag, &head);
 }
@@ -182,7 +182,7 @@ amqp_ack(struct amqp_consumer *consumer, uint64_t tag)
 void
 amqp_reject(struct amqp_consumer *consumer, uint64_t tag, bool is_requeued)
 {
-	struct amqp_frame head = {
+	struct peer_frame head = {
 		.kind = AMQP_FRAME_REJECT, .flags = is_requeued ? AMQP_FRAME_REQUEUE : 0};
 
 	consume_judge(consumer, tag, &head);
@@ -194,7 +194,7 @@ void
 amqp_count(struct amqp *amqp, const char *queue,
 	void (*done)(void *arg, int code, uint64_t n_messages, uint64_t n_consumers), void *arg)
 {
-	struct amqp_frame head = {.kind = AMQP_FRAME_COUNT};
+	struct peer_frame head = {.kind = AMQP_FRAME_COUNT};
 	struct amqp_question *question;
 
 	if (consume_lane(amqp)->state != LANE_READY) {
@@ -217,7 +217,7 @@ consume_answer(struct amqp_question *question, int code, uint64_t n, uint64_t n_
 }
 
 void
-amqp_consume_counted(struct amqp *amqp, const struct amqp_frame *head, struct str texts)
+amqp_consume_counted(struct amqp *amqp, const struct peer_frame *head, struct str texts)
 {
 	struct amqp_question *question;
 	uint64_t n = 0;

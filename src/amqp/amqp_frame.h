@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * amqp_frame - what the daemon and mayfly-amqp say to each other: a head and texts behind it.
+ * amqp_frame - the frames of peer_frame.h between the daemon and mayfly-amqp.
  *
- * Both are of one machine and one build, so numbers are as the machine has them. What comes is
- * checked as if it came from a stranger: the daemon does not believe a process that reads a
- * broker's bytes. Knows no socket. Any process. Fuzzed by fuzz_amqp_frame.
+ * Knows no socket. Any process. Fuzzed by fuzz_amqp_frame.
  */
 #ifndef MAYFLY_AMQP_FRAME_H
 #define MAYFLY_AMQP_FRAME_H
 
 #include "amqp/amqp_message.h"
-#include "base/buf.h"
-#include "base/err.h"
+#include "peer/peer_frame.h"
+
+/* One connection publishes, one consumes, so that a broker which takes no messages for a while can
+ * still be emptied. */
+enum amqp_lane { AMQP_LANE_CONSUME, AMQP_LANE_PUBLISH, AMQP_LANES };
 
 enum amqp_frame_kind {
 	/* daemon → mayfly-amqp: texts in the order given */
@@ -52,29 +53,9 @@ enum amqp_frame_flags {
 	AMQP_FRAME_ALL = 256,
 };
 
-struct amqp_frame {
-	uint32_t size; /* of the texts behind the head; amqp_frame_end() sets it */
-	uint16_t kind, flags;
-	int32_t code; /* 0 or a negative enum err_code */
-	uint32_t consumer, count, zero;
-	uint64_t number;
-};
+#define AMQP_FRAME_TEXT (1u << 20) /* each but a message's body */
 
-#define AMQP_FRAME_BYTES (AMQP_MESSAGE_BYTES + (4u << 20)) /* texts of a frame */
-#define AMQP_FRAME_TEXT  (1u << 20)                        /* each but a message's body */
-
-/* Writing: begin, texts, end. */
-size_t amqp_frame_begin(struct buf *out, const struct amqp_frame *head);
-void amqp_frame_add(struct buf *out, struct str text);
 void amqp_frame_add_message(struct buf *out, const struct amqp_message *message);
-void amqp_frame_end(struct buf *out, size_t begun);
-
-/* The frame that `bytes` begins with: gives how many bytes it has, 0 while some are missing,
- * ERR_INVALID for what is none. The texts are borrowed. */
-int64_t amqp_frame_next(
-	struct str bytes, struct amqp_frame *ret, struct str *ret_texts, struct err *err);
-/* The next of the texts; false, and "", when there is none that is whole. */
-bool amqp_frame_take(struct str *texts, struct str *ret);
 /* A whole message and nothing behind it. headers holds AMQP_MESSAGE_HEADERS. */
 bool amqp_frame_take_message(
 	struct str texts, struct amqp_message *ret, struct amqp_header *headers);

@@ -16,6 +16,7 @@
 #include "amqp/amqp_url.h"
 #include "base/map.h"
 #include "net/loop.h"
+#include "peer/peer_lane.h"
 
 enum lane_state { LANE_GONE, LANE_WAITING, LANE_CONNECTING, LANE_DECLARING, LANE_READY };
 
@@ -23,12 +24,7 @@ struct lane {
 	struct amqp *amqp; /* borrowed */
 	enum amqp_lane which;
 	enum lane_state state;
-	int fd;                   /* owned; -1 while GONE */
-	struct loop_watch *watch; /* owned */
-	struct buf in, out;
-	struct loop_flush flush;
-	struct loop_timer timer;
-	unsigned back_off_ms;
+	struct peer_lane peer;
 };
 
 /* One thing that is declared: its request, to be sent again. */
@@ -68,7 +64,7 @@ struct amqp_question {
 
 struct amqp {
 	struct loop *loop; /* borrowed */
-	struct amqp_process process;
+	struct peer_process process;
 	struct loop_watch *control; /* owned: of the process */
 	struct amqp_url url;
 	char *password, *ca_file; /* owned */
@@ -115,7 +111,7 @@ void amqp_lane_init(struct lane *lane, struct amqp *amqp, enum amqp_lane which);
 void amqp_lane_take(struct lane *lane, int fd) ON_LOOP; /* of a new process */
 void amqp_lane_close(struct lane *lane) ON_LOOP;        /* but for its timer */
 void amqp_lane_send(struct lane *lane, const char *frame, size_t len) ON_LOOP;
-void amqp_lane_tell(struct lane *lane, const struct amqp_frame *head, struct str text) ON_LOOP;
+void amqp_lane_tell(struct lane *lane, const struct peer_frame *head, struct str text) ON_LOOP;
 
 /* ---- amqp.c: what lanes find ---- */
 void amqp_lane_ready(struct lane *lane) ON_LOOP;
@@ -139,10 +135,10 @@ void amqp_publish_fail(struct amqp *amqp, const struct err *why) ON_LOOP; /* all
 /* ---- amqp_consume.c ---- */
 void amqp_consume_begin(struct amqp *amqp) ON_LOOP;
 void amqp_consume_message(
-	struct amqp *amqp, const struct amqp_frame *head, struct amqp_message *message) ON_LOOP;
+	struct amqp *amqp, const struct peer_frame *head, struct amqp_message *message) ON_LOOP;
 void amqp_consume_lost(struct amqp *amqp, uint32_t number) ON_LOOP;
 void amqp_consume_counted(
-	struct amqp *amqp, const struct amqp_frame *head, struct str texts) ON_LOOP;
+	struct amqp *amqp, const struct peer_frame *head, struct str texts) ON_LOOP;
 void amqp_consume_fail(struct amqp *amqp) ON_LOOP; /* what was asked */
 void amqp_consume_free(struct amqp *amqp);
 

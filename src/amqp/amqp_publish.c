@@ -78,7 +78,7 @@ amqp_publish_go_on(struct amqp *amqp)
 		struct amqp_pending *pending = publish_at(amqp, number);
 
 		must(pending->publish);
-		memcpy(pending->frame + offsetof(struct amqp_frame, number), &number,
+		memcpy(pending->frame + offsetof(struct peer_frame, number), &number,
 			sizeof(number));
 		amqp_lane_send(lane, pending->frame, pending->len);
 	}
@@ -149,7 +149,7 @@ publish_admit(struct amqp *amqp, const struct amqp_publish *publish, struct err 
 void
 amqp_publish(struct amqp *amqp, struct amqp_publish *publish)
 {
-	struct amqp_frame head = {.kind = AMQP_FRAME_PUBLISH,
+	struct peer_frame head = {.kind = AMQP_FRAME_PUBLISH,
 		.flags = publish->is_mandatory ? AMQP_FRAME_MANDATORY : 0};
 	struct amqp_pending pending = {.publish = publish};
 	struct buf frame = BUF_INIT;
@@ -161,9 +161,9 @@ amqp_publish(struct amqp *amqp, struct amqp_publish *publish)
 		return;
 	}
 	publish_make_room(amqp);
-	begun = amqp_frame_begin(&frame, &head);
+	begun = peer_frame_begin(&frame, &head);
 	amqp_frame_add_message(&frame, &publish->message);
-	amqp_frame_end(&frame, begun);
+	peer_frame_end(&frame, begun);
 	pending.frame = buf_take(&frame, &pending.len);
 	amqp->pending_bytes += pending.len;
 	*publish_at(amqp, amqp->next++) = pending;

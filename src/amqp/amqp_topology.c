@@ -20,7 +20,7 @@ topology_request(char *frame, size_t len)
 {
 	const uint64_t none = 0;
 
-	memcpy(frame + offsetof(struct amqp_frame, number), &none, sizeof(none));
+	memcpy(frame + offsetof(struct peer_frame, number), &none, sizeof(none));
 	return str_n(frame, len);
 }
 
@@ -124,15 +124,15 @@ amqp_on_refused(struct amqp *amqp,
 /* ---- declaring ---- */
 
 static void
-topology_add(struct amqp *amqp, struct amqp_item *item, const struct amqp_frame *head,
+topology_add(struct amqp *amqp, struct amqp_item *item, const struct peer_frame *head,
 	const struct str texts[3]) ON_LOOP
 {
 	struct buf frame = BUF_INIT;
-	size_t begun = amqp_frame_begin(&frame, head);
+	size_t begun = peer_frame_begin(&frame, head);
 
 	for (int i = 0; i < 3; i++)
-		amqp_frame_add(&frame, texts[i]);
-	amqp_frame_end(&frame, begun);
+		peer_frame_add(&frame, texts[i]);
+	peer_frame_end(&frame, begun);
 	list_init(&item->link);
 	item->frame = buf_take(&frame, &item->len);
 	if (map_find(&amqp->requests, topology_request(item->frame, item->len))) {
@@ -141,7 +141,7 @@ topology_add(struct amqp *amqp, struct amqp_item *item, const struct amqp_frame 
 	}
 	map_put(&amqp->requests, str_n(item->frame, item->len), item);
 	item->ticket = ++amqp->n_tickets;
-	memcpy(item->frame + offsetof(struct amqp_frame, number), &item->ticket,
+	memcpy(item->frame + offsetof(struct peer_frame, number), &item->ticket,
 		sizeof(item->ticket));
 	map_put(&amqp->tickets, topology_ticket(&item->ticket), item);
 	list_push_back(&amqp->topology, &item->link);
@@ -162,7 +162,7 @@ void
 amqp_declare_exchange(
 	struct amqp *amqp, const char *name, const char *type, bool is_durable, bool is_passive)
 {
-	struct amqp_frame head = {.kind = AMQP_FRAME_EXCHANGE,
+	struct peer_frame head = {.kind = AMQP_FRAME_EXCHANGE,
 		.flags = (is_durable ? AMQP_FRAME_DURABLE : 0) |
 			 (is_passive ? AMQP_FRAME_PASSIVE : 0)};
 	const struct str texts[3] = {str_of(name), str_of(type), STR("")};
@@ -174,7 +174,7 @@ void
 amqp_declare_queue(struct amqp *amqp, const struct amqp_queue *queue)
 {
 	struct amqp_item *item = topology_new("queue", queue->name, queue->name);
-	struct amqp_frame head = {.kind = AMQP_FRAME_QUEUE,
+	struct peer_frame head = {.kind = AMQP_FRAME_QUEUE,
 		.count = queue->message_ttl_ms,
 		.flags = (queue->is_durable ? AMQP_FRAME_DURABLE : 0) |
 			 (queue->is_passive ? AMQP_FRAME_PASSIVE : 0) |
@@ -193,7 +193,7 @@ amqp_bind(struct amqp *amqp, const char *queue, const char *exchange, const char
 {
 	OWN(mem) char *name = mem_printf("%s to %s by %s", queue, exchange, key);
 	struct amqp_item *item = topology_new("binding of", name, queue);
-	struct amqp_frame head = {.kind = AMQP_FRAME_BIND};
+	struct peer_frame head = {.kind = AMQP_FRAME_BIND};
 	const struct str texts[3] = {str_of(queue), str_of(exchange), str_of(key)};
 
 	topology_add(amqp, item, &head, texts);
@@ -202,7 +202,7 @@ amqp_bind(struct amqp *amqp, const char *queue, const char *exchange, const char
 void
 amqp_delete_queue(struct amqp *amqp, const char *name)
 {
-	const struct amqp_frame head = {.kind = AMQP_FRAME_DELETE, .number = ++amqp->n_tickets};
+	const struct peer_frame head = {.kind = AMQP_FRAME_DELETE, .number = ++amqp->n_tickets};
 	struct lane *lane = &amqp->lanes[AMQP_LANE_CONSUME];
 	struct amqp_item *item;
 

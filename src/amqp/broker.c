@@ -31,12 +31,12 @@ broker_fd(const struct broker *broker)
 /* ---- telling the daemon ---- */
 
 void
-broker_tell(struct broker *broker, const struct amqp_frame *head, const char *text)
+broker_tell(struct broker *broker, const struct peer_frame *head, const char *text)
 {
-	size_t begun = amqp_frame_begin(broker->out, head);
+	size_t begun = peer_frame_begin(broker->out, head);
 
-	amqp_frame_add(broker->out, str_of(text));
-	amqp_frame_end(broker->out, begun);
+	peer_frame_add(broker->out, str_of(text));
+	peer_frame_end(broker->out, begun);
 }
 
 static void
@@ -58,7 +58,7 @@ broker_forget(struct broker *broker)
 void
 broker_lose(struct broker *broker, const struct err *why, uint16_t flags)
 {
-	const struct amqp_frame head = {.kind = AMQP_FRAME_DOWN, .code = why->code, .flags = flags};
+	const struct peer_frame head = {.kind = AMQP_FRAME_DOWN, .code = why->code, .flags = flags};
 
 	if (!broker->state)
 		return;
@@ -162,7 +162,7 @@ broker_check(struct broker *broker, amqp_channel_t channel, amqp_rpc_reply_t rep
 /* ---- connecting ---- */
 
 static int
-broker_open_socket(struct broker *broker, const struct amqp_frame *frame, const char *host,
+broker_open_socket(struct broker *broker, const struct peer_frame *frame, const char *host,
 	const char *ca_file, struct err *err)
 {
 	struct timeval patience = {.tv_sec = BROKER_CONNECT_S};
@@ -192,7 +192,7 @@ broker_open_socket(struct broker *broker, const struct amqp_frame *frame, const 
 
 /* What the broker may send us that it otherwise keeps to itself. */
 static amqp_rpc_reply_t
-broker_say_who(struct broker *broker, const struct amqp_frame *frame, const char *vhost,
+broker_say_who(struct broker *broker, const struct peer_frame *frame, const char *vhost,
 	const char *user, const char *password)
 {
 	static const char *const names[] = {"connection.blocked", "consumer_cancel_notify",
@@ -213,7 +213,7 @@ broker_say_who(struct broker *broker, const struct amqp_frame *frame, const char
 }
 
 static int
-broker_login(struct broker *broker, const struct amqp_frame *frame, const char *vhost,
+broker_login(struct broker *broker, const struct peer_frame *frame, const char *vhost,
 	const char *user, const char *password, struct err *err)
 {
 	struct timeval answer = {.tv_sec = BROKER_ANSWER_S};
@@ -238,7 +238,7 @@ broker_take_text(struct str *texts, char *ret, size_t size)
 {
 	struct str text;
 
-	if (!amqp_frame_take(texts, &text) || text.len >= size || memchr(text.at, 0, text.len))
+	if (!peer_frame_take(texts, &text) || text.len >= size || memchr(text.at, 0, text.len))
 		return false;
 	memcpy(ret, text.at, text.len);
 	ret[text.len] = '\0';
@@ -246,10 +246,10 @@ broker_take_text(struct str *texts, char *ret, size_t size)
 }
 
 static bool
-broker_connect(struct broker *broker, const struct amqp_frame *frame, struct str texts)
+broker_connect(struct broker *broker, const struct peer_frame *frame, struct str texts)
 {
 	char host[256], vhost[256], user[256], password[1024], ca_file[4096];
-	const struct amqp_frame up = {.kind = AMQP_FRAME_UP};
+	const struct peer_frame up = {.kind = AMQP_FRAME_UP};
 	struct timeval patience = {.tv_sec = BROKER_CONNECT_S};
 	struct err err = {0};
 	int rc;
@@ -286,16 +286,16 @@ broker_bytes(struct str text)
 }
 
 static void
-broker_reply(struct broker *broker, const struct amqp_frame *frame, struct err *err)
+broker_reply(struct broker *broker, const struct peer_frame *frame, struct err *err)
 {
-	struct amqp_frame head = {.kind = AMQP_FRAME_REPLY, .number = frame->number};
+	struct peer_frame head = {.kind = AMQP_FRAME_REPLY, .number = frame->number};
 
 	head.code = broker_check(broker, BROKER_ASKS, amqp_get_rpc_reply(broker->state), err);
 	broker_tell(broker, &head, err->text);
 }
 
 static void
-broker_declare_queue(struct broker *broker, const struct amqp_frame *frame, struct str name,
+broker_declare_queue(struct broker *broker, const struct peer_frame *frame, struct str name,
 	struct str exchange, struct str key)
 {
 	amqp_table_entry_t entries[8];
@@ -322,14 +322,14 @@ broker_declare_queue(struct broker *broker, const struct amqp_frame *frame, stru
 }
 
 static bool
-broker_topology(struct broker *broker, const struct amqp_frame *frame, struct str texts)
+broker_topology(struct broker *broker, const struct peer_frame *frame, struct str texts)
 {
 	struct str a, b = STR(""), c = STR("");
 	struct err err = {0};
 
-	if (!amqp_frame_take(&texts, &a) || a.len > 255 ||
-		(texts.len && (!amqp_frame_take(&texts, &b) || b.len > 255)) ||
-		(texts.len && (!amqp_frame_take(&texts, &c) || c.len > 255)))
+	if (!peer_frame_take(&texts, &a) || a.len > 255 ||
+		(texts.len && (!peer_frame_take(&texts, &b) || b.len > 255)) ||
+		(texts.len && (!peer_frame_take(&texts, &c) || c.len > 255)))
 		return false;
 	switch (frame->kind) {
 	case AMQP_FRAME_EXCHANGE:
@@ -353,15 +353,15 @@ broker_topology(struct broker *broker, const struct amqp_frame *frame, struct st
 }
 
 static bool
-broker_count(struct broker *broker, const struct amqp_frame *frame, struct str texts)
+broker_count(struct broker *broker, const struct peer_frame *frame, struct str texts)
 {
-	struct amqp_frame head = {.kind = AMQP_FRAME_COUNTED, .number = frame->number};
+	struct peer_frame head = {.kind = AMQP_FRAME_COUNTED, .number = frame->number};
 	const amqp_queue_declare_ok_t *ok;
 	struct err err = {0};
 	uint64_t n = 0;
 	struct str name;
 
-	if (!amqp_frame_take(&texts, &name) || name.len > 255)
+	if (!peer_frame_take(&texts, &name) || name.len > 255)
 		return false;
 	ok = amqp_queue_declare(
 		broker->state, BROKER_ASKS, broker_bytes(name), 1, 0, 0, 0, amqp_empty_table);
@@ -370,17 +370,17 @@ broker_count(struct broker *broker, const struct amqp_frame *frame, struct str t
 		head.count = ok->consumer_count;
 	}
 	head.code = broker_check(broker, BROKER_ASKS, amqp_get_rpc_reply(broker->state), &err);
-	size_t begun = amqp_frame_begin(broker->out, &head);
+	size_t begun = peer_frame_begin(broker->out, &head);
 
-	amqp_frame_add(broker->out, str_n(&n, sizeof(n)));
-	amqp_frame_end(broker->out, begun);
+	peer_frame_add(broker->out, str_n(&n, sizeof(n)));
+	peer_frame_end(broker->out, begun);
 	return true;
 }
 
 static bool
-broker_sync(struct broker *broker, const struct amqp_frame *frame)
+broker_sync(struct broker *broker, const struct peer_frame *frame)
 {
-	const struct amqp_frame head = {.kind = AMQP_FRAME_REPLY, .number = frame->number};
+	const struct peer_frame head = {.kind = AMQP_FRAME_REPLY, .number = frame->number};
 
 	broker_tell(broker, &head, "");
 	return true;
@@ -389,7 +389,7 @@ broker_sync(struct broker *broker, const struct amqp_frame *frame)
 /* ---- publishing ---- */
 
 static bool
-broker_publish(struct broker *broker, const struct amqp_frame *frame, struct str texts)
+broker_publish(struct broker *broker, const struct peer_frame *frame, struct str texts)
 {
 	struct amqp_header headers[AMQP_MESSAGE_HEADERS];
 	amqp_table_entry_t entries[AMQP_MESSAGE_HEADERS + 1];
@@ -415,7 +415,7 @@ broker_publish(struct broker *broker, const struct amqp_frame *frame, struct str
 /* ---- what is asked ---- */
 
 bool
-broker_ask(struct broker *broker, const struct amqp_frame *frame, struct str texts)
+broker_ask(struct broker *broker, const struct peer_frame *frame, struct str texts)
 {
 	if (frame->kind == AMQP_FRAME_CONNECT)
 		return broker_connect(broker, frame, texts);
@@ -450,7 +450,7 @@ broker_ask(struct broker *broker, const struct amqp_frame *frame, struct str tex
 static void
 broker_on_confirm(struct broker *broker, uint64_t tag, bool is_multiple, int code)
 {
-	const struct amqp_frame head = {.kind = AMQP_FRAME_CONFIRMED,
+	const struct peer_frame head = {.kind = AMQP_FRAME_CONFIRMED,
 		.number = tag,
 		.code = code,
 		.flags = is_multiple ? AMQP_FRAME_ALL : 0};
@@ -475,7 +475,7 @@ broker_read(struct broker *broker, amqp_channel_t channel, amqp_message_t *ret)
 static void
 broker_on_return(struct broker *broker, const amqp_basic_return_t *method)
 {
-	struct amqp_frame head = {.kind = AMQP_FRAME_CONFIRMED, .code = ERR_NOT_FOUND};
+	struct peer_frame head = {.kind = AMQP_FRAME_CONFIRMED, .code = ERR_NOT_FOUND};
 	amqp_message_t message;
 
 	if (!broker_read(broker, BROKER_PUBLISHES, &message))
@@ -488,7 +488,7 @@ broker_on_return(struct broker *broker, const amqp_basic_return_t *method)
 static void
 broker_on_deliver(struct broker *broker, amqp_channel_t channel, const amqp_basic_deliver_t *method)
 {
-	struct amqp_frame head = {.kind = AMQP_FRAME_MESSAGE, .number = method->delivery_tag};
+	struct peer_frame head = {.kind = AMQP_FRAME_MESSAGE, .number = method->delivery_tag};
 	OWN(buf) struct buf names = BUF_INIT;
 	size_t exchange_len = method->exchange.len, key_len = method->routing_key.len;
 	bool is_redelivered = method->redelivered;
@@ -554,11 +554,11 @@ broker_on_connection_close(struct broker *broker, const amqp_connection_close_t 
 static void
 broker_on_blocked(struct broker *broker, amqp_bytes_t reason)
 {
-	const struct amqp_frame head = {.kind = AMQP_FRAME_BLOCKED};
-	size_t begun = amqp_frame_begin(broker->out, &head);
+	const struct peer_frame head = {.kind = AMQP_FRAME_BLOCKED};
+	size_t begun = peer_frame_begin(broker->out, &head);
 
-	amqp_frame_add(broker->out, str_n(reason.bytes, reason.len));
-	amqp_frame_end(broker->out, begun);
+	peer_frame_add(broker->out, str_n(reason.bytes, reason.len));
+	peer_frame_end(broker->out, begun);
 }
 
 static void

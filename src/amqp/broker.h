@@ -5,7 +5,7 @@
  * Channel 1 declares and asks, 2 publishes with confirms, and from 3 on consumers share what the
  * broker gives (2,000). A request that the broker answers is waited for. An exception of a channel
  * is told and the channel opened again; what ends the connection is told as DOWN.
- * In mayfly-amqp alone, one thread, behind amqp_guard.h.
+ * In mayfly-amqp alone, one thread, behind peer_guard.h.
  */
 #ifndef MAYFLY_AMQP_BROKER_H
 #define MAYFLY_AMQP_BROKER_H
@@ -19,7 +19,7 @@ struct broker *broker_new(struct buf *out);
 void broker_free(struct broker *broker);
 
 /* What the daemon asks for. False: no such request, the daemon is not to be believed. */
-bool broker_ask(struct broker *broker, const struct amqp_frame *frame, struct str texts);
+bool broker_ask(struct broker *broker, const struct peer_frame *frame, struct str texts);
 
 int broker_fd(const struct broker *broker); /* -1 while there is no connection */
 /* Takes what has come, at most a turn's worth, and keeps the heartbeat. True: more is there. */

@@ -84,7 +84,7 @@ broker_give_back(struct broker *broker, struct broker_consumer *consumer)
 void
 broker_tell_lost(struct broker *broker, struct broker_consumer *consumer, const struct err *why)
 {
-	const struct amqp_frame head = {
+	const struct peer_frame head = {
 		.kind = AMQP_FRAME_LOST, .consumer = consumer->number, .code = why->code};
 
 	consumer->is_there = false;
@@ -182,7 +182,7 @@ broker_begin(struct broker *broker, struct broker_consumer *consumer, uint32_t p
 }
 
 bool
-broker_consume(struct broker *broker, const struct amqp_frame *frame, struct str texts)
+broker_consume(struct broker *broker, const struct peer_frame *frame, struct str texts)
 {
 	struct broker_consumer *consumer = broker_find(broker, frame->consumer);
 	char queue[256];
@@ -198,7 +198,7 @@ broker_consume(struct broker *broker, const struct amqp_frame *frame, struct str
 }
 
 bool
-broker_cancel(struct broker *broker, const struct amqp_frame *frame)
+broker_cancel(struct broker *broker, const struct peer_frame *frame)
 {
 	struct broker_consumer *consumer = broker_find(broker, frame->consumer);
 
@@ -210,7 +210,7 @@ broker_cancel(struct broker *broker, const struct amqp_frame *frame)
 }
 
 bool
-broker_judge(struct broker *broker, const struct amqp_frame *frame)
+broker_judge(struct broker *broker, const struct peer_frame *frame)
 {
 	struct broker_consumer *consumer = broker_find(broker, frame->consumer);
 	amqp_channel_t channel = broker_channel(frame->consumer);

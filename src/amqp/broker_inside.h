@@ -48,7 +48,7 @@ struct broker {
 
 /* ---- broker.c ---- */
 
-void broker_tell(struct broker *broker, const struct amqp_frame *head, const char *text);
+void broker_tell(struct broker *broker, const struct peer_frame *head, const char *text);
 void broker_lose(struct broker *broker, const struct err *why, uint16_t flags);
 int broker_library(struct err *err, int status);
 int broker_check(
@@ -58,9 +58,9 @@ bool broker_take_text(struct str *texts, char *ret, size_t size);
 /* ---- broker_consume.c ---- */
 
 /* What the daemon asks of a consumer; false: it is not to be believed. */
-bool broker_consume(struct broker *broker, const struct amqp_frame *frame, struct str texts);
-bool broker_cancel(struct broker *broker, const struct amqp_frame *frame);
-bool broker_judge(struct broker *broker, const struct amqp_frame *frame);
+bool broker_consume(struct broker *broker, const struct peer_frame *frame, struct str texts);
+bool broker_cancel(struct broker *broker, const struct peer_frame *frame);
+bool broker_judge(struct broker *broker, const struct peer_frame *frame);
 
 struct broker_consumer *broker_named(struct broker *broker, amqp_bytes_t tag); /* or NULL */
 void broker_put_tag(struct broker_consumer *consumer, uint64_t tag);

@@ -164,7 +164,7 @@ message_take_headers(
 }
 
 void
-broker_message_tell(struct buf *out, const struct amqp_frame *head, const amqp_message_t *message,
+broker_message_tell(struct buf *out, const struct peer_frame *head, const amqp_message_t *message,
 	struct str exchange, struct str routing_key, bool is_redelivered)
 {
 	const amqp_basic_properties_t *has = &message->properties;
@@ -175,7 +175,7 @@ broker_message_tell(struct buf *out, const struct amqp_frame *head, const amqp_m
 		.body = message_str(message->body),
 		.headers = headers,
 		.is_redelivered = is_redelivered};
-	size_t begun = amqp_frame_begin(out, head);
+	size_t begun = peer_frame_begin(out, head);
 
 #define MESSAGE_HAS(flag, field)                                                                   \
 	if (has->_flags & AMQP_BASIC_##flag##_FLAG)                                                \
@@ -193,5 +193,5 @@ broker_message_tell(struct buf *out, const struct amqp_frame *head, const amqp_m
 		told.is_persistent = has->delivery_mode == AMQP_DELIVERY_PERSISTENT;
 	told.n_headers = message_take_headers(message_headers(has), numbers, headers);
 	amqp_frame_add_message(out, &told);
-	amqp_frame_end(out, begun);
+	peer_frame_end(out, begun);
 }

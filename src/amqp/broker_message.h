@@ -23,7 +23,7 @@ bool broker_message_number_of(const amqp_basic_properties_t *properties, uint64_
 
 /* Appends a frame with the message that came. Headers that are neither texts nor numbers are left
  * out. */
-void broker_message_tell(struct buf *out, const struct amqp_frame *head,
+void broker_message_tell(struct buf *out, const struct peer_frame *head,
 	const amqp_message_t *message, struct str exchange, struct str routing_key,
 	bool is_redelivered);
 

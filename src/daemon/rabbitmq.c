@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/rabbitmq.h"
 
+#include "amqp/amqp_frame.h"
 #include "amqp/amqp_url.h"
 #include "base/own.h"
 #include "base/path.h"
@@ -19,7 +20,7 @@ rabbitmq_start(struct rabbitmq *rabbitmq, const struct config *config,
 	struct amqp_url url;
 	int rc;
 
-	rabbitmq->process = (struct amqp_process){.fd = -1, .pid = -1};
+	rabbitmq->process = (struct peer_process){.fd = -1, .pid = -1};
 	if (!config->amqp_url[0])
 		return strcmp(config->bus, "rabbitmq") == 0
 			       ? err_field(err, ERR_INVALID, "amqp_url",
@@ -29,7 +30,8 @@ rabbitmq_start(struct rabbitmq *rabbitmq, const struct config *config,
 	if (rc == 0)
 		rc = secret_file_read(
 			config->amqp_password_file, "amqp_password_file", &rabbitmq->password, err);
-	return rc < 0 ? rc : amqp_process_start(program, id, id, &rabbitmq->process, err);
+	return rc < 0 ? rc
+		      : peer_process_start(program, AMQP_LANES, id, id, &rabbitmq->process, err);
 }
 
 /* ---- what it says ---- */
@@ -84,7 +86,7 @@ rabbitmq_open(
 	if (rabbitmq->process.fd < 0)
 		return 0;
 	amqp.process = rabbitmq->process;
-	rabbitmq->process = (struct amqp_process){.fd = -1, .pid = -1};
+	rabbitmq->process = (struct peer_process){.fd = -1, .pid = -1};
 	rc = amqp_open(&amqp, &rabbitmq->amqp, err);
 	secret_file_free(take_ptr(&rabbitmq->password));
 	if (rc == 0)
@@ -99,5 +101,5 @@ rabbitmq_close(struct rabbitmq *rabbitmq)
 	if (rabbitmq->amqp)
 		amqp_close(take_ptr(&rabbitmq->amqp), NULL, NULL);
 	else if (rabbitmq->process.pid > 0)
-		amqp_process_stop(&rabbitmq->process);
+		peer_process_stop(&rabbitmq->process);
 }

@@ -40,7 +40,7 @@ fuzz_texts(struct str texts)
 	struct str rest = texts, text;
 	size_t n = 0;
 
-	while (amqp_frame_take(&rest, &text)) {
+	while (peer_frame_take(&rest, &text)) {
 		fuzz_within(text, texts);
 		n += text.len + sizeof(uint32_t);
 	}
@@ -53,10 +53,10 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	struct str rest = str_n(bytes, size);
 
 	for (;;) {
-		struct amqp_frame frame;
+		struct peer_frame frame;
 		struct err err = {0};
 		struct str texts;
-		int64_t n = amqp_frame_next(rest, &frame, &texts, &err);
+		int64_t n = peer_frame_next(rest, AMQP_FRAME_KINDS, &frame, &texts, &err);
 
 		if (n < 0)
 			must(n == ERR_INVALID && err.text[0]);

@@ -13,6 +13,7 @@
 #include <signal.h>
 
 #include "amqp/amqp.h"
+#include "amqp/amqp_frame.h"
 #include "base/clock.h"
 #include "net/loop.h"
 
@@ -21,7 +22,7 @@
 struct amqp_kit {
 	struct loop *loop;
 	struct amqp *amqp;
-	struct amqp_process process; /* borrowed: its pid */
+	struct peer_process process; /* borrowed: its pid */
 	unsigned n_up, n_down, n_refused;
 	struct err down;
 	char refused[512], blocked[256];
@@ -124,7 +125,7 @@ amqp_kit_open(struct amqp_kit *kit, const struct amqp_kit_wish *wish)
 	*kit = (struct amqp_kit){.n_up = 0};
 	assert_int_equal(loop_new(&kit->loop, &err), 0);
 	config.loop = kit->loop;
-	if (amqp_process_start(program, 0, 0, &config.process, &err) < 0)
+	if (peer_process_start(program, AMQP_LANES, 0, 0, &config.process, &err) < 0)
 		fail_msg("%s", err.text);
 	kit->process = config.process;
 	assert_int_equal(amqp_open(&config, &kit->amqp, &err), 0);

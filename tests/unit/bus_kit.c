@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "amqp/amqp.h"
+#include "amqp/amqp_frame.h"
 #include "base/clock.h"
 #include "store/rows.h"
 #include "store/store_db.h"
@@ -99,7 +100,7 @@ open_amqp(struct bus_kit *kit)
 		.loop = kit->loop, .url = url, .password = getenv("MAYFLY_TEST_AMQP_PASSWORD")};
 
 	thread_on_loop();
-	ok(kit, amqp_process_start(program, 0, 0, &config.process, &kit->err));
+	ok(kit, peer_process_start(program, AMQP_LANES, 0, 0, &config.process, &kit->err));
 	ok(kit, amqp_open(&config, &kit->amqp, &kit->err));
 }
 

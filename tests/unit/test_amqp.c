@@ -316,7 +316,7 @@ a_wrong_password_is_told_and_tried_again(void **state)
 	assert_non_null(strstr(kit.down.text, "ACCESS_REFUSED"));
 	assert_false(amqp_is_up(kit.amqp));
 	assert_non_null(strstr(amqp_trouble(kit.amqp), "ACCESS_REFUSED"));
-	amqp_kit_wait(kit.loop, kit.amqp->lanes[0].back_off_ms >= 2000);
+	amqp_kit_wait(kit.loop, kit.amqp->lanes[0].peer.back_off_ms >= 2000);
 	amqp_kit_close(&kit);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "amqp/amqp_guard.h"
+#include "peer/peer_guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@ enum { GUARD_FILES = 64, GUARD_MEMORY_MIB = 1024 };
 
 /* Everything else gives EPERM. */
 static const char *const guard_allowed[] = {
-	/* the daemon and the broker */
+	/* the daemon and the server */
 	"read", "write", "readv", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg", "sendmmsg",
 	"poll", "ppoll", "select", "pselect6", "connect", "shutdown", "getsockopt", "setsockopt",
 	"getsockname", "getpeername", "close", "fcntl", "ioctl",
@@ -117,7 +117,7 @@ guard_load_resolver(void)
 }
 
 int
-amqp_guard_become(uid_t uid, gid_t gid, struct err *err)
+peer_guard_become(uid_t uid, gid_t gid, struct err *err)
 {
 	if (uid == 0)
 		return 0;
@@ -132,7 +132,7 @@ amqp_guard_become(uid_t uid, gid_t gid, struct err *err)
 }
 
 int
-amqp_guard_shut(struct err *err)
+peer_guard_shut(struct err *err)
 {
 	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct none[2] = {0};

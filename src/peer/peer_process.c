@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "amqp/amqp_process.h"
+#include "peer/peer_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,9 +25,9 @@ process_exec(const char *program, uid_t uid, gid_t gid, int socket)
 	snprintf(group, sizeof(group), "%u", (unsigned)gid);
 	/* A session of its own: what a terminal sends is for the daemon. */
 	setsid();
-	if (dup2(socket, AMQP_PROCESS_FD) < 0 || close_range(AMQP_PROCESS_FD + 1, ~0u, 0) < 0)
+	if (dup2(socket, PEER_FD) < 0 || close_range(PEER_FD + 1, ~0u, 0) < 0)
 		_exit(126);
-	if (socket == AMQP_PROCESS_FD)
+	if (socket == PEER_FD)
 		fcntl(socket, F_SETFD, 0);
 	execv(program, arguments);
 	dprintf(STDERR_FILENO, "mayfly: cannot start %s: %s\n", program, strerror(errno));
@@ -35,23 +35,24 @@ process_exec(const char *program, uid_t uid, gid_t gid, int socket)
 }
 
 int
-amqp_process_start(
-	const char *program, uid_t uid, gid_t gid, struct amqp_process *ret, struct err *err)
+peer_process_start(const char *program, unsigned n_lanes, uid_t uid, gid_t gid,
+	struct peer_process *ret, struct err *err)
 {
 	int pair[2];
 
-	*ret = (struct amqp_process){.fd = -1, .pid = -1};
+	must(n_lanes <= PEER_LANES_MAX);
+	*ret = (struct peer_process){.fd = -1, .pid = -1, .n_lanes = n_lanes};
 	if (access(program, X_OK) < 0)
 		return err_sys(err, "starting %s", program);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(err, "making the socket of mayfly-amqp");
+		return err_sys(err, "making the socket of %s", program);
 	ret->pid = fork();
 	if (ret->pid == 0)
 		process_exec(program, uid, gid, pair[1]);
 	close(pair[1]);
 	if (ret->pid < 0) {
 		close(pair[0]);
-		return err_sys(err, "forking mayfly-amqp");
+		return err_sys(err, "forking for %s", program);
 	}
 	ret->fd = pair[0];
 	return 0;
@@ -70,7 +71,7 @@ process_take_fd(struct msghdr *message)
 }
 
 int
-amqp_process_lane(const struct amqp_process *process, enum amqp_lane *ret, int *ret_fd)
+peer_process_lane(const struct peer_process *process, unsigned *ret, int *ret_fd)
 {
 	uint32_t lane;
 	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
@@ -84,15 +85,15 @@ amqp_process_lane(const struct amqp_process *process, enum amqp_lane *ret, int *
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return ERR_NOT_FOUND;
-	if (n != (ssize_t)sizeof(lane) || fd < 0 || lane >= AMQP_LANES)
+	if (n != (ssize_t)sizeof(lane) || fd < 0 || lane >= process->n_lanes)
 		return ERR_UNAVAILABLE;
-	*ret = (enum amqp_lane)lane;
+	*ret = lane;
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
 
 void
-amqp_process_stop(struct amqp_process *process)
+peer_process_stop(struct peer_process *process)
 {
 	own_fd(&process->fd);
 	process->fd = -1;
