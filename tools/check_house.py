@@ -33,7 +33,7 @@ FLOORS = {
     'base': 0,
     'net': 1, 'store': 1, 'sandbox': 1, 'keeper': 1,
     'peer': 1.25,  # needs the loop
-    'amqp': 1.5,  # needs the loop and peer/, and the bus needs it
+    'amqp': 1.5, 'mqtt': 1.5,  # need the loop and peer/, and the bus and connect/ need them
     'bus': 2, 'runtime': 2,
     'domain': 3,
     'api': 4, 'connect': 4, 'console': 4,
