@@ -16,8 +16,8 @@ packages=(
 )
 test_packages=(
 	amqp-tools busybox-static clang clang-format cpio libclang-rt-14-dev libcmocka-dev nghttp2-client node-llhttp
-	procps python3-pika python3-pytest python3-pytest-timeout python3-setuptools python3-wheel python3-yaml
-	qemu-system-x86 rabbitmq-server sqlite3 strace unzip zip
+	procps python3-paho-mqtt python3-pika python3-pytest python3-pytest-timeout python3-setuptools
+	python3-wheel python3-yaml qemu-system-x86 rabbitmq-server sqlite3 strace unzip zip
 )
 bench_packages=(bubblewrap crun gunicorn nginx-light python3-uvicorn wrk)
 

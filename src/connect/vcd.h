@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vcd - vCloud Director's front door: its API extension and its notifications, over RabbitMQ.
+ * vcd - vCloud Director's front door: its API extension, over RabbitMQ or its own broker of MQTT,
+ *and its notifications, over RabbitMQ.
  *
  *	vCD ─▶ exchange ─▶ queue ─▶ vcd: call ─▶ the function ─▶ answer ─▶ replyToExchange ─▶ vCD
- *	vCD ─▶ <prefix>.notifications20 ─▶ queue ─▶ vcd: event of the org ─▶ its triggers
+ *	vCD ─▶ topic/extension/NAME/ext ─▶ vcd: the same ─▶ answer ─▶ topic/extension/NAME/vcd ─▶
+ *vCD vCD ─▶ <prefix>.notifications20 ─▶ queue ─▶ vcd: event of the org ─▶ its triggers
  *
  * A request is acknowledged when it is read and called at most once: vCD asks again by itself, and
  * what comes twice is dropped by its id. With max_calls under way the answer is 429; what is not
@@ -18,14 +20,17 @@
 #include "amqp/amqp.h"
 #include "connect/vcd_org.h"
 #include "domain/function.h"
+#include "mqtt/mqtt.h"
 #include "net/http.h"
 
 struct vcd;
 
 struct vcd_config {
 	struct domain *domain;   /* borrowed */
-	struct amqp *amqp;       /* borrowed; closed behind this */
-	const char *exchange;    /* "vcdext": there already, direct; "" without the extension */
+	struct amqp *amqp;       /* borrowed; closed behind this; NULL without AMQP */
+	struct mqtt *mqtt;       /* the same of MQTT: the extension over it */
+	const char *mqtt_name;   /* "vendor/name/version", whose topics they are */
+	const char *exchange;    /* "vcdext": there already, direct; "" without AMQP's extension */
 	const char *routing_key; /* "mayfly": the queue's name too */
 	/* Exchanges, "vcd.notifications20" (JSON), "systemExchange" (XML); NULL-terminated. */
 	const char *const *notifications;

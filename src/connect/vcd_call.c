@@ -38,34 +38,6 @@ vcd_call_return_done(struct vcd_return *to)
 /* ---- what goes back ---- */
 
 static void
-publish_done(struct amqp_publish *publish, int code, const struct err *err)
-{
-	if (code < 0)
-		log_warn("vcd.answer_lost", "code=%s reason=%s", err_word(code), log_q(err->text));
-	free(publish);
-}
-
-static void
-send_answer(struct vcd *vcd, const struct vcd_return *to, const struct vcd_answer *answer) ON_LOOP
-{
-	struct amqp_publish *publish = mem_new(sizeof(*publish));
-	OWN(mem) char *expiration = mem_printf("%u", vcd->config.timeout_ms);
-	OWN(buf) struct buf body = BUF_INIT;
-
-	vcd_message_write(answer, &body);
-	publish->message = (struct amqp_message){
-		.exchange = str_of(to->exchange),
-		.routing_key = str_of(to->key),
-		.correlation_id = str_of(to->correlation),
-		.content_type = STR("application/json"),
-		.expiration = str_of(expiration), /* nobody waits for it any longer */
-		.body = buf_str(&body),
-	};
-	publish->done = publish_done;
-	amqp_publish(vcd->config.amqp, publish);
-}
-
-static void
 send_error(struct vcd *vcd, const char *id, const char *call_id, const struct vcd_return *to,
 	const struct err *err) ON_LOOP
 {
@@ -88,7 +60,7 @@ send_error(struct vcd *vcd, const char *id, const char *call_id, const struct vc
 		.n_headers = call_id ? 3 : 2,
 		.body = buf_str(&body)};
 
-	send_answer(vcd, to, &answer);
+	to->send(vcd, to, &answer);
 }
 
 void
@@ -181,7 +153,7 @@ on_end(struct call *one, const struct call_figures *figures, void *arg)
 		return;
 	}
 	call->vcd->stats.n_answered++;
-	send_answer(call->vcd, &call->to, &answer);
+	call->to.send(call->vcd, &call->to, &answer);
 	call_over(call);
 }
 
@@ -231,10 +203,17 @@ find_function(const struct vcd *vcd, const struct vcd_request *request, struct b
 	return function;
 }
 
-/* Who asks, as vCD knows it; the same names from the client mean nothing. */
+/* Who asks is what vCD knows, not what the client says; and what the client logged in at vCD with
+ * is for vCD alone: whoever has it is that user there. */
 static bool
-is_identity(struct str name)
+is_kept_back(struct str name)
 {
+	static const char *const names[] = {"authorization", "cookie", "x-vcloud-authorization",
+		"x-vmware-vcloud-access-token"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (str_eq(name, str_of(names[i])))
+			return true;
 	return str_starts(name, STR("x-vcloud-user")) || str_starts(name, STR("x-vcloud-org")) ||
 	       str_starts(name, STR("x-vcloud-rights"));
 }
@@ -255,7 +234,7 @@ call_headers(const struct vcd_request *request, struct str rights, struct http_h
 	size_t n = 0;
 
 	for (size_t i = 0; i < request->n_headers; i++)
-		if (!is_identity(request->headers[i].name))
+		if (!is_kept_back(request->headers[i].name))
 			ret[n++] = request->headers[i];
 	ret[n++] = (struct http_header){STR("x-vcloud-user"), str_of(request->user)};
 	ret[n++] = (struct http_header){STR("x-vcloud-org"), str_of(request->org)};

@@ -2,9 +2,11 @@
 /*
  * vcd_inside - what the files of vcd.h know of each other.
  *
- *	vcd.c          queues and consumers, what is taken and what is refused
- *	vcd_call.c     one request: its call and its answer
- *	vcd_listen.c   notifications
+ *	vcd.c             its life; what of requests is taken and what is refused
+ *	vcd_over_amqp.c   requests in and answers out, over AMQP
+ *	vcd_over_mqtt.c   the same over MQTT
+ *	vcd_call.c        one request: its call and its answer
+ *	vcd_listen.c      notifications
  */
 #ifndef MAYFLY_CONNECT_VCD_INSIDE_H
 #define MAYFLY_CONNECT_VCD_INSIDE_H
@@ -24,12 +26,25 @@ struct vcd {
 	struct vcd_stats stats;
 	struct amqp_consumer *requests, *notifications; /* NULL when it takes nothing */
 	unsigned n_listening;                           /* notifications under way */
+	char *respond;                                  /* owned: topic of answers over MQTT */
 };
 
-/* Where the answer to a request goes. */
+/* Where the answer to a request goes, and what brings it there. */
 struct vcd_return {
-	char *exchange, *key, *correlation; /* owned */
+	void (*send)(struct vcd *vcd, const struct vcd_return *to, const struct vcd_answer *answer);
+	char *exchange, *key, *correlation; /* owned; of AMQP alone */
 };
+
+/* What a transport has read, or why it could not: `read` is its code. Releases `to`; the request is
+ * the caller's to release. */
+void vcd_take(struct vcd *vcd, struct vcd_request *request, int read, const struct err *err,
+	struct vcd_return *to) ON_LOOP;
+
+/* ---- transports ---- */
+void vcd_over_amqp_open(struct vcd *vcd) ON_LOOP;
+void vcd_over_amqp_stop(struct vcd *vcd) ON_LOOP;
+void vcd_over_mqtt_open(struct vcd *vcd) ON_LOOP;
+void vcd_over_mqtt_stop(struct vcd *vcd) ON_LOOP;
 
 /* Takes `to` and the request over; both are released here. */
 void vcd_call_begin(struct vcd *vcd, struct vcd_request *request, struct vcd_return *to) ON_LOOP;

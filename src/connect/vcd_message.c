@@ -234,10 +234,8 @@ static int
 read_http(const json_t *message, struct vcd_request *ret, struct err *err)
 {
 	bool is_request = true;
-	int rc = read_chars(message, "id", JSON_NEEDED, ret->id, sizeof(ret->id), err);
+	int rc = json_get_bool(message, "", "request", JSON_OPTIONAL, &is_request, err);
 
-	if (rc == 0)
-		rc = json_get_bool(message, "", "request", JSON_OPTIONAL, &is_request, err);
 	ret->is_response = !is_request;
 	if (rc == 0)
 		rc = read_method(message, ret, err);
@@ -289,9 +287,19 @@ read_context(const json_t *context, struct vcd_request *ret, struct err *err)
 }
 
 int
+vcd_message_take(
+	const json_t *message, const json_t *context, struct vcd_request *ret, struct err *err)
+{
+	int rc = read_http(message, ret, err);
+
+	return rc == 0 ? read_context(context, ret, err) : rc;
+}
+
+int
 vcd_message_read(struct str bytes, struct vcd_request *ret, struct err *err)
 {
 	OWN(json) json_t *json = NULL;
+	const json_t *message;
 	int rc;
 
 	*ret = (struct vcd_request){.path = BUF_INIT};
@@ -301,10 +309,11 @@ vcd_message_read(struct str bytes, struct vcd_request *ret, struct err *err)
 	rc = json_parse(bytes, &json, err);
 	if (rc < 0)
 		return rc;
-	if (!json_is_array(json) || !json_is_object(json_array_get(json, 0)))
+	message = json_array_get(json, 0);
+	if (!json_is_object(message))
 		return err_set(err, ERR_INVALID, "an array with a message in it is needed");
-	rc = read_http(json_array_get(json, 0), ret, err);
-	return rc == 0 ? read_context(json_array_get(json, 1), ret, err) : rc;
+	rc = read_chars(message, "id", JSON_NEEDED, ret->id, sizeof(ret->id), err);
+	return rc == 0 ? vcd_message_take(message, json_array_get(json, 1), ret, err) : rc;
 }
 
 /* ---- the answer ---- */
@@ -324,13 +333,21 @@ write_headers(const struct vcd_answer *answer, struct buf *out)
 }
 
 void
+vcd_message_write_http(const struct vcd_answer *answer, struct buf *out)
+{
+	buf_printf(out, "\"statusCode\":%d,\"headers\":{", answer->status);
+	write_headers(answer, out);
+	buf_add_text(out, "},\"body\":\"");
+	base64_encode(answer->body, out);
+	buf_add_char(out, '"');
+}
+
+void
 vcd_message_write(const struct vcd_answer *answer, struct buf *out)
 {
 	buf_add_text(out, "{\"id\":");
 	buf_add_json(out, str_of(answer->id));
-	buf_printf(out, ",\"request\":false,\"statusCode\":%d,\"headers\":{", answer->status);
-	write_headers(answer, out);
-	buf_add_text(out, "},\"body\":\"");
-	base64_encode(answer->body, out);
-	buf_add_text(out, "\"}");
+	buf_add_text(out, ",\"request\":false,");
+	vcd_message_write_http(answer, out);
+	buf_add_char(out, '}');
 }

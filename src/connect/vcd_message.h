@@ -39,6 +39,10 @@ struct vcd_request {
 int vcd_message_read(struct str bytes, struct vcd_request *ret, struct err *err);
 void vcd_message_done(struct vcd_request *request);
 
+/* The same of what was parsed already, but for the id: an HTTP message and its context. */
+int vcd_message_take(
+	const json_t *message, const json_t *context, struct vcd_request *ret, struct err *err);
+
 struct vcd_answer {
 	const char *id; /* of the request */
 	int status;
@@ -47,6 +51,8 @@ struct vcd_answer {
 	struct str body;
 };
 void vcd_message_write(const struct vcd_answer *answer, struct buf *out);
+/* Its members statusCode, headers and body, without braces. */
+void vcd_message_write_http(const struct vcd_answer *answer, struct buf *out);
 
 static inline void
 own_vcd_request(struct vcd_request *request)

@@ -48,6 +48,7 @@ struct config {
 	const char *vcd_exchange, *vcd_routing_key, *vcd_source, *vcd_orgs;
 	const char **vcd_notifications; /* NULL-terminated */
 	const char *vcd_url, *vcd_user, *vcd_password_file, *vcd_ca_file, *vcd_api_version;
+	const char *vcd_mqtt_url, *vcd_mqtt_name, *vcd_mqtt_token_file, *vcd_mqtt_ca_file;
 	unsigned vcd_calls, vcd_timeout_ms;
 	uint64_t build_memory_bytes, build_bytes;
 	unsigned build_ms, builds;

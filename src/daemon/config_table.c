@@ -160,6 +160,17 @@ static const struct config_key config_keys[] = {
 	TEXT(vcd_source, vcd_source, "urn:vcloud:cell", "source of these events"),
 	TEXT(vcd_orgs, vcd_orgs, "",
 		"its organisations and whose they are here: <UUID or name>=<org>, …"),
+	TEXT(vcd_mqtt_url, vcd_mqtt_url, "",
+		"its own broker, wss://HOST/messaging/mqtt: requests of an extension over MQTT are "
+		"taken from it where one is named"),
+	TEXT(vcd_mqtt_name, vcd_mqtt_name, "",
+		"the extension that was registered: vendor/name/version"),
+	TEXT(vcd_mqtt_token_file, vcd_mqtt_token_file, "",
+		"file whose first line is the extension's token; read before the daemon gives up "
+		"its rights"),
+	TEXT(vcd_mqtt_ca_file, vcd_mqtt_ca_file, "",
+		"PEM file with the authorities that may sign its certificate; the system's "
+		"without it"),
 	NUMBER(vcd_calls, vcd_calls, "256", 1, 100000,
 		"requests under way; further ones are answered 429"),
 	DURATION(vcd_timeout, vcd_timeout_ms, "10s", 100, HOURS,

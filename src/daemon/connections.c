@@ -4,19 +4,20 @@
 #include <stdio.h>
 
 #include "daemon/rabbitmq.h"
+#include "daemon/vcd_link.h"
 
-#define TRY_POLL_MS 50
-#define TRY_POLLS   200
+#define TRY_POLL_MS     50
+#define TRY_POLLS       200
+#define CONNECTIONS_MAX 3
 
 /* ---- as it is ---- */
 
+/* trouble: "" when there is none. */
 static struct doctor_finding
-find_broker(const struct amqp *amqp)
+find_broker(const char *name, const char *trouble)
 {
-	struct doctor_finding finding = {.name = "connection.broker",
-		.group = DOCTOR_CONNECTION,
-		.is_there = amqp_is_up(amqp)};
-	const char *trouble = amqp_trouble(amqp);
+	struct doctor_finding finding = {
+		.name = name, .group = DOCTOR_CONNECTION, .is_there = !trouble[0]};
 
 	snprintf(finding.why, sizeof(finding.why), "%.159s",
 		trouble[0] ? trouble : "the broker answers");
@@ -38,8 +39,13 @@ connections_look(struct doctor_finding *ret, size_t n, void *arg)
 	const struct connections *connections = arg;
 	size_t at = 0;
 
-	if (connections->amqp && at < n)
-		ret[at++] = find_broker(connections->amqp);
+	if (connections->amqp && at < n) {
+		ret[at] = find_broker("connection.broker", amqp_trouble(connections->amqp));
+		/* One that takes no messages for a while is there. */
+		ret[at++].is_there = amqp_is_up(connections->amqp);
+	}
+	if (connections->mqtt && at < n)
+		ret[at++] = find_broker("connection.mqtt", mqtt_trouble(connections->mqtt));
 	if (connections->front->session && at < n)
 		ret[at++] = find_vcd(connections->front->session);
 	return at;
@@ -50,8 +56,8 @@ connections_write_metrics(struct buf *out, void *arg)
 {
 	static const char name[] = "mayfly_connection_up";
 	const struct connections *connections = arg;
-	struct doctor_finding found[2];
-	size_t n = connections_look(found, 2, arg);
+	struct doctor_finding found[CONNECTIONS_MAX];
+	size_t n = connections_look(found, CONNECTIONS_MAX, arg);
 
 	thread_on_loop();
 	if (n)
@@ -73,6 +79,7 @@ struct trying {
 	struct loop *loop;        /* owned */
 	struct fetch_host *fetch; /* owned */
 	struct rabbitmq rabbitmq;
+	struct vcd_link link;
 	struct vcd_front front;
 	struct loop_timer poll;
 	unsigned n_left;
@@ -82,9 +89,11 @@ static bool
 trying_is_over(const struct trying *trying)
 {
 	const struct amqp *amqp = trying->rabbitmq.amqp;
+	const struct mqtt *mqtt = trying->link.mqtt;
 	const struct vcd_session *session = trying->front.session;
 
-	return (!amqp || amqp_is_up(amqp)) && (!session || vcd_session_is_known(session));
+	return (!amqp || amqp_is_up(amqp)) && (!mqtt || mqtt_is_up(mqtt)) &&
+	       (!session || vcd_session_is_known(session));
 }
 
 static void
@@ -110,6 +119,8 @@ trying_open(struct trying *trying, const struct config *config, struct err *err)
 	if (rc == 0)
 		rc = rabbitmq_start(&trying->rabbitmq, config, &privileges, err);
 	if (rc == 0)
+		rc = vcd_link_start(&trying->link, config, &privileges, err);
+	if (rc == 0)
 		rc = vcd_front_start(&trying->front, config, err);
 	if (rc == 0)
 		rc = loop_new(&trying->loop, err);
@@ -118,6 +129,8 @@ trying_open(struct trying *trying, const struct config *config, struct err *err)
 		rc = fetch_open(&fetch, &trying->fetch, err);
 	if (rc == 0)
 		rc = rabbitmq_open(&trying->rabbitmq, config, trying->loop, err);
+	if (rc == 0)
+		rc = vcd_link_open(&trying->link, config, trying->loop, err);
 	if (rc == 0)
 		rc = vcd_front_open_session(
 			&trying->front, config, trying->loop, trying->fetch, err);
@@ -131,6 +144,7 @@ trying_close(struct trying *trying) ON_LOOP
 	if (trying->fetch)
 		fetch_close(trying->fetch);
 	rabbitmq_close(&trying->rabbitmq);
+	vcd_link_close(&trying->link);
 	vcd_front_free(&trying->front);
 	if (trying->loop)
 		loop_free(trying->loop);
@@ -147,13 +161,13 @@ void
 connections_try(const struct config *config, struct doctor_report *report)
 {
 	struct trying trying = {.n_left = TRY_POLLS};
-	struct doctor_finding found[2];
+	struct doctor_finding found[CONNECTIONS_MAX];
 	struct connections connections;
 	struct err err = {0};
 	size_t n;
 
 	thread_on_loop();
-	if (!config->amqp_url[0] && !config->vcd_url[0])
+	if (!config->amqp_url[0] && !config->vcd_mqtt_url[0] && !config->vcd_url[0])
 		return;
 	if (trying_open(&trying, config, &err) < 0) {
 		struct doctor_finding finding = {
@@ -164,9 +178,10 @@ connections_try(const struct config *config, struct doctor_report *report)
 	} else {
 		loop_timer_start(trying.loop, &trying.poll, 0, trying_on_poll);
 		loop_run(trying.loop);
-		connections =
-			(struct connections){.amqp = trying.rabbitmq.amqp, .front = &trying.front};
-		n = connections_look(found, 2, &connections);
+		connections = (struct connections){.amqp = trying.rabbitmq.amqp,
+			.mqtt = trying.link.mqtt,
+			.front = &trying.front};
+		n = connections_look(found, CONNECTIONS_MAX, &connections);
 		for (size_t i = 0; i < n; i++)
 			report_add(report, &found[i]);
 	}

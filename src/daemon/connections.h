@@ -2,8 +2,8 @@
 /*
  * connections - the other systems that the daemon is set to talk to, and whether it can.
  *
- * "connection.broker" where amqp_url is set, "connection.vcd" where vcd_url is. What is said of
- * them has no credentials in it.
+ * "connection.broker" where amqp_url is set, "connection.mqtt" where vcd_mqtt_url is,
+ * "connection.vcd" where vcd_url is. What is said of them has no credentials in it.
  */
 #ifndef MAYFLY_DAEMON_CONNECTIONS_H
 #define MAYFLY_DAEMON_CONNECTIONS_H
@@ -11,9 +11,11 @@
 #include "amqp/amqp.h"
 #include "daemon/doctor_report.h"
 #include "daemon/vcd_front.h"
+#include "mqtt/mqtt.h"
 
 struct connections {
 	const struct amqp *amqp;       /* borrowed; NULL without */
+	const struct mqtt *mqtt;       /* the same */
 	const struct vcd_front *front; /* borrowed */
 };
 

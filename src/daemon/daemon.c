@@ -19,6 +19,7 @@
 #include "daemon/queues.h"
 #include "daemon/rabbitmq.h"
 #include "daemon/vcd_front.h"
+#include "daemon/vcd_link.h"
 #include "domain/org.h"
 #include "domain/schedule.h"
 #include "domain/token.h"
@@ -42,6 +43,7 @@ struct daemon {
 	struct listeners listeners;
 	struct spawner *spawner; /* owned */
 	struct rabbitmq rabbitmq;
+	struct vcd_link vcd_link;
 	/* made afterwards */
 	struct loop *loop;          /* owned */
 	struct store *store;        /* owned */
@@ -149,6 +151,8 @@ daemon_begin(struct daemon *daemon, struct err *err)
 		rc = daemon_start_spawner(daemon, err);
 	if (rc == 0)
 		rc = rabbitmq_start(&daemon->rabbitmq, config, &daemon->privileges, err);
+	if (rc == 0)
+		rc = vcd_link_start(&daemon->vcd_link, config, &daemon->privileges, err);
 	if (rc == 0)
 		rc = vcd_front_start(&daemon->front, config, err);
 	if (rc == 0)
@@ -354,11 +358,13 @@ daemon_open_domain(struct daemon *daemon, struct err *err) ON_LOOP
 		daemon->config->vcd_url[0] ? &tasks : &no_tasks, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening the queues");
-	rc = vcd_front_open_session(
-		&daemon->front, daemon->config, daemon->loop, daemon->queues.fetch, err);
+	rc = vcd_link_open(&daemon->vcd_link, daemon->config, daemon->loop, err);
+	if (rc == 0)
+		rc = vcd_front_open_session(
+			&daemon->front, daemon->config, daemon->loop, daemon->queues.fetch, err);
 	if (rc == 0)
 		rc = vcd_front_open(&daemon->front, daemon->config, &daemon->domain,
-			daemon->rabbitmq.amqp, err);
+			daemon->rabbitmq.amqp, daemon->vcd_link.mqtt, err);
 	if (rc < 0)
 		return err_wrap(err, rc, "opening vCloud Director's front door");
 	return token_bootstrap(&daemon->domain, &daemon->is_new, err);
@@ -383,8 +389,9 @@ daemon_open_http(struct daemon *daemon, struct err *err) ON_LOOP
 	struct http_limits limits;
 	int rc;
 
-	daemon->connections =
-		(struct connections){.amqp = daemon->rabbitmq.amqp, .front = &daemon->front};
+	daemon->connections = (struct connections){.amqp = daemon->rabbitmq.amqp,
+		.mqtt = daemon->vcd_link.mqtt,
+		.front = &daemon->front};
 	rc = api_new(&config, &daemon->api, err);
 
 	if (rc < 0)
@@ -488,6 +495,7 @@ daemon_done(struct daemon *daemon)
 	vcd_front_close(&daemon->front);
 	queues_close(&daemon->queues);
 	rabbitmq_close(&daemon->rabbitmq);
+	vcd_link_close(&daemon->vcd_link);
 	if (daemon->store) {
 		store_close(daemon->store);
 		loop_stop(daemon->loop);

@@ -14,7 +14,7 @@
 #include "daemon/privileges.h"
 
 struct rabbitmq {
-	struct amqp_process process;
+	struct peer_process process;
 	char *password;    /* owned; gone after rabbitmq_open() */
 	struct amqp *amqp; /* owned; NULL where there is no amqp_url */
 };

@@ -6,7 +6,7 @@
 #include "base/own.h"
 #include "base/path.h"
 
-enum { SECRET_FILE_MAX = 1000 };
+enum { SECRET_FILE_MAX = 16384 }; /* tokens that are signed are long */
 
 int
 secret_file_read(const char *path, const char *key, char **ret, struct err *err)

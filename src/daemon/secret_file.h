@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * secret_file - a password that a setting names the file of.
+ * secret_file - a password or a token that a setting names the file of.
  *
  * Read before the daemon gives up its rights, so that the file may be root's alone.
  */

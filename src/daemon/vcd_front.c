@@ -75,7 +75,7 @@ vcd_front_open_session(struct vcd_front *front, const struct config *config, str
 }
 
 static bool
-has_front(const struct config *config)
+needs_amqp(const struct config *config)
 {
 	return config->vcd_exchange[0] ||
 	       (config->vcd_notifications && config->vcd_notifications[0]);
@@ -83,11 +83,13 @@ has_front(const struct config *config)
 
 int
 vcd_front_open(struct vcd_front *front, const struct config *config, struct domain *domain,
-	struct amqp *amqp, struct err *err)
+	struct amqp *amqp, struct mqtt *mqtt, struct err *err)
 {
 	const struct vcd_config vcd = {
 		.domain = domain,
 		.amqp = amqp,
+		.mqtt = mqtt,
+		.mqtt_name = config->vcd_mqtt_name,
 		.exchange = config->vcd_exchange,
 		.routing_key = config->vcd_routing_key,
 		.notifications = config->vcd_notifications,
@@ -99,9 +101,9 @@ vcd_front_open(struct vcd_front *front, const struct config *config, struct doma
 		.write_event = write_event,
 	};
 
-	if (!has_front(config))
+	if (!needs_amqp(config) && !mqtt)
 		return 0;
-	if (!amqp)
+	if (!amqp && needs_amqp(config))
 		return err_field(err, ERR_INVALID, "amqp_url",
 			"vcd_exchange and vcd_notifications need amqp_url");
 	return vcd_open(&vcd, &front->vcd, err);

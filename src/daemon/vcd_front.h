@@ -23,9 +23,9 @@ int vcd_front_start(struct vcd_front *front, const struct config *config, struct
 /* Without vcd_url there is no session; borrowed. */
 int vcd_front_open_session(struct vcd_front *front, const struct config *config, struct loop *loop,
 	struct fetch_host *fetch, struct err *err) ON_LOOP;
-/* amqp may be NULL: then INVALID if a setting needs it. */
+/* amqp may be NULL: then INVALID if a setting needs it; mqtt is NULL where none asks for it. */
 int vcd_front_open(struct vcd_front *front, const struct config *config, struct domain *domain,
-	struct amqp *amqp, struct err *err) ON_LOOP;
+	struct amqp *amqp, struct mqtt *mqtt, struct err *err) ON_LOOP;
 /* Takes nothing more. */
 void vcd_front_stop(struct vcd_front *front) ON_LOOP;
 /* Before queues_close(): what waits for a session is told that there will be none. */

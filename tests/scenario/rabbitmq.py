@@ -4,6 +4,7 @@
 
     with rabbitmq.Broker() as broker:       # takes 5 to 15 s
         broker.url                          # amqp://mayfly@127.0.0.1:PORT/
+        broker.ws_port, broker.wss_port     # with mqtt=True (and tls=True): MQTT in WebSocket
         broker.kill(); broker.start()       # its data stays
         broker.alarm(); broker.no_alarm()   # as if the disk were full
 
@@ -38,13 +39,15 @@ def free_port():
 class Broker:
     """One node. Its user is `mayfly`, and guest with the password guest."""
 
-    def __init__(self, tls=False):
+    def __init__(self, tls=False, mqtt=False):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='mayfly-rabbitmq-'))
         self.port, self.dist_port, self.epmd_port = free_port(), free_port(), free_port()
         self.node = f'mayfly{os.getpid()}@localhost'
         self.user, self.password = 'mayfly', secrets.token_urlsafe(12)
         self.process = self.epmd = None
         self.tls_port = free_port() if tls else None
+        self.ws_port = free_port() if mqtt else None
+        self.wss_port = free_port() if mqtt and tls else None
         if tls:
             self._make_certificates()
         self._write_config()
@@ -66,7 +69,8 @@ class Broker:
         lines = [f'listeners.tcp.1 = 127.0.0.1:{self.port}', f'default_user = {self.user}',
                  f'default_pass = {self.password}', 'default_permissions.configure = .*',
                  'default_permissions.read = .*', 'default_permissions.write = .*',
-                 'disk_free_limit.absolute = 1MB', 'max_message_size = 16777216', 'log.console.level = warning',
+                 'disk_free_limit.absolute = 1MB', 'log.console.level = warning',
+                 f'max_message_size = {(64 if self.ws_port else 16) << 20}',
                  'log.file.level = info', 'heartbeat = 10', 'loopback_users = none']
         if self.tls_port:
             lines += [f'listeners.ssl.1 = 127.0.0.1:{self.tls_port}',
@@ -74,10 +78,24 @@ class Broker:
                       f'ssl_options.certfile = {self.folder}/server.pem',
                       f'ssl_options.keyfile = {self.folder}/server.key',
                       'ssl_options.verify = verify_none']
+        lines += self._mqtt_lines() if self.ws_port else []
         (self.folder / 'rabbitmq.conf').write_text('\n'.join(lines) + '\n')
-        (self.folder / 'enabled_plugins').write_text('[].\n')
+        plugins = 'rabbitmq_web_mqtt' if self.ws_port else ''
+        (self.folder / 'enabled_plugins').write_text(f'[{plugins}].\n')
         (self.folder / 'password').write_text(self.password + '\n')
         (self.folder / 'home').mkdir()
+
+    def _mqtt_lines(self):
+        """MQTT in WebSocket alone, at the path where vCloud Director has it."""
+        lines = ['mqtt.listeners.tcp = none', 'mqtt.allow_anonymous = false',
+                 'web_mqtt.tcp.ip = 127.0.0.1', f'web_mqtt.tcp.port = {self.ws_port}',
+                 'web_mqtt.ws_path = /messaging/mqtt']
+        if self.wss_port:
+            lines += ['web_mqtt.ssl.ip = 127.0.0.1', f'web_mqtt.ssl.port = {self.wss_port}',
+                      f'web_mqtt.ssl.cacertfile = {self.folder}/ca.pem',
+                      f'web_mqtt.ssl.certfile = {self.folder}/server.pem',
+                      f'web_mqtt.ssl.keyfile = {self.folder}/server.key']
+        return lines
 
     @property
     def environment(self):
