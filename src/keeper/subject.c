@@ -203,9 +203,9 @@ subject_seize_new(struct subject *subject, size_t *ret_seen, struct keeper_reply
 }
 
 static char *
-subject_read_children(int children, char *ret, size_t size)
+subject_read_text(int file, char *ret, size_t size)
 {
-	ssize_t n = pread(children, ret, size - 1, 0);
+	ssize_t n = pread(file, ret, size - 1, 0);
 
 	ret[n > 0 ? n : 0] = '\0';
 	return ret;
@@ -214,7 +214,7 @@ subject_read_children(int children, char *ret, size_t size)
 static bool
 subject_has_child(int children, long pid)
 {
-	char text[1024], *at = subject_read_children(children, text, sizeof(text));
+	char text[1024], *at = subject_read_text(children, text, sizeof(text));
 	long next;
 
 	while ((next = strtol(at, &at, 10)) > 0) {
@@ -234,7 +234,7 @@ subject_kill_children(struct subject *subject, pid_t tid)
 
 	snprintf(text, sizeof(text), "%d/children", tid);
 	children = openat(subject->tasks, text, O_RDONLY | O_CLOEXEC);
-	subject_read_children(children, text, sizeof(text));
+	subject_read_text(children, text, sizeof(text));
 	for (long pid; (pid = strtol(at, &at, 10)) > 0;) {
 		if (pid == mould_pid())
 			continue;
@@ -243,6 +243,20 @@ subject_kill_children(struct subject *subject, pid_t tid)
 		if (child >= 0 && subject_has_child(children, pid))
 			syscall(SYS_pidfd_send_signal, child, SIGKILL, NULL, 0);
 	}
+}
+
+/* It would stop if it got a processor: whatever else runs in the sandbox may have them all. */
+static bool
+subject_is_runnable(const struct subject *subject, pid_t tid)
+{
+	char text[512], *behind;
+	OWN(fd) int stat = -1;
+
+	snprintf(text, sizeof(text), "%d/stat", tid);
+	stat = openat(subject->tasks, text, O_RDONLY | O_CLOEXEC);
+	subject_read_text(stat, text, sizeof(text));
+	behind = strrchr(text, ')');
+	return behind && behind[1] == ' ' && behind[2] == 'R';
 }
 
 /* As subject_wait(), but not for longer than a thread needs that can stop at all. */
@@ -257,7 +271,7 @@ subject_wait_for_stop(
 		uint64_t now = clock_mono_us();
 
 		until = until ? until : now + SUBJECT_STOP_US;
-		if (now > until)
+		if (now > until && (deadline_is_over() || !subject_is_runnable(subject, tid)))
 			return verdict(reply, KEEPER_CAUSE_BUSY, "a thread does not stop");
 		if (subject->n_threads_kept)
 			subject_kill_children(subject, tid);

@@ -80,7 +80,8 @@ int subject_open(
 void subject_close(struct subject *subject);
 
 /* FREE → STOPPED: every thread, also those that come to be meanwhile. A thread that has not stopped
- * after 200 ms is a verdict. On failure some may be stopped: subject_let_go(). */
+ * after 200 ms, though it had a processor, is a verdict. On failure some may be stopped:
+ * subject_let_go(). */
 int subject_stop(struct subject *subject, struct keeper_reply *reply);
 /* STOPPED → FREE, with the registers that the threads have now. */
 void subject_let_go(struct subject *subject);
