@@ -6,6 +6,9 @@
  *	                               settles and retries what it is handed; tells "put N" and
  *	                               "settled N" once each is acknowledged
  *	bus_driver check DIR < LINES   is each message there, as it was put, unless it was settled?
+ *	bus_driver record DIR JOURNAL  puts RECORDED numbers, settles and retries as above, and
+ *	                               ends; what is written, synced and acknowledged meanwhile
+ *	                               stands in JOURNAL (fault_calls.h)
  *	bus_driver synced DIR          is every byte synced before it is acknowledged?
  *	bus_driver fail DIR once|lasting io|full
  *	                               the n-th system call on a file fails, for FAIL_CALLS n
@@ -18,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -33,6 +37,7 @@
 #define CREDIT      1000000
 #define NUMBERS_MAX 10000000
 #define WATCHED     3000 /* numbers whose syncs are watched */
+#define RECORDED    2000
 #define LARGE       40000
 
 enum fate { PUT = 1, SETTLED = 2, SETTLING = 4, SEEN = 8 }; /* of a number, as bits */
@@ -114,6 +119,18 @@ check_row(const struct row_delivery *row)
 	buf_done(&want.body);
 }
 
+static void
+tell(const char *what, uint64_t number)
+{
+	char line[32];
+
+	if (!driver.is_telling)
+		return;
+	snprintf(line, sizeof(line), "%s %" PRIu64 "\n", what, number);
+	fputs(line, stdout);
+	fault_record_note(line);
+}
+
 /* ---- a consumer ---- */
 
 static void
@@ -125,8 +142,7 @@ on_settled(void *arg, int code)
 		fail("settling", NULL);
 	driver.fates[number] |= SETTLED;
 	driver.n_settling--;
-	if (driver.is_telling)
-		printf("settled %" PRIu64 "\n", number);
+	tell("settled", number);
 }
 
 static void
@@ -188,8 +204,7 @@ on_put(struct bus_put *put, int code, const struct err *err)
 
 	if (code >= 0) {
 		driver.fates[producer->number] |= PUT;
-		if (driver.is_telling)
-			printf("put %" PRIu64 "\n", producer->number);
+		tell("put", producer->number);
 	} else {
 		driver.n_refused++;
 		if ((code != ERR_SYSTEM && code != ERR_UNAVAILABLE) || !err->text[0])
@@ -318,6 +333,21 @@ put_until_killed(const char *dir, uint64_t from)
 		turn();
 }
 
+/* Nothing is closed: the power goes while all is at work. */
+static void
+record(const char *dir, const char *journal)
+{
+	driver.is_telling = true;
+	fault_record(dir, journal);
+	must_open(dir);
+	attach_all();
+	start_producers(1, RECORDED + 1);
+	while (driver.n_flying || driver.n_settling)
+		turn();
+	fflush(stdout);
+	_exit(0);
+}
+
 static void
 watch_syncs(const char *dir)
 {
@@ -435,6 +465,8 @@ main(int argc, char **argv)
 		fail("making a loop", &err);
 	if (!strcmp(what, "put") && argc == 4)
 		put_until_killed(argv[2], strtoull(argv[3], NULL, 10));
+	else if (!strcmp(what, "record") && argc == 4)
+		record(argv[2], argv[3]);
 	else if (!strcmp(what, "check"))
 		check_input(argv[2]);
 	else if (!strcmp(what, "synced"))

@@ -10,9 +10,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define FDS 1024
@@ -26,6 +28,9 @@ static struct {
 	bool is_scratch[FDS]; /* what SQLite builds anew after a crash: its shared memory */
 	bool is_lost;         /* closed while dirty */
 	unsigned n_new_names; /* made or renamed, folder not synced */
+	const char *folder;   /* borrowed: what is recorded; NULL for nothing */
+	int journal;
+	bool is_recorded[FDS];
 } fault;
 
 void
@@ -50,11 +55,51 @@ fault_skip_syncs(void)
 	fault.is_skipping_syncs = true;
 }
 
+void
+fault_record(const char *folder, const char *journal)
+{
+	fault.journal = syscall(
+		SYS_openat, AT_FDCWD, journal, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	fault.folder = fault.journal < 0 ? NULL : folder;
+}
+
+/* One call, so that what two threads do stands one behind the other. */
+static void
+fault_record_add(enum fault_record_kind kind, int fd, uint64_t at, const void *bytes, size_t n)
+{
+	struct fault_record record = {kind, (uint32_t)fd, at, n};
+	struct iovec parts[] = {{&record, sizeof(record)}, {(void *)bytes, n}};
+
+	if (syscall(SYS_writev, fault.journal, parts, 2) != (ssize_t)(sizeof(record) + n))
+		abort();
+}
+
+void
+fault_record_note(const char *text)
+{
+	if (fault.folder)
+		fault_record_add(FAULT_NOTED, -1, 0, text, strlen(text));
+}
+
+static bool
+fault_is_recorded(int fd)
+{
+	return fd >= 0 && fd < FDS && fault.is_recorded[fd];
+}
+
 bool
 fault_is_synced(void)
 {
 	return !fault.is_lost && !fault.n_new_names &&
 	       !memchr(fault.is_dirty, true, sizeof(fault.is_dirty));
+}
+
+static bool
+fault_is_regular(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 /* What threads wake each other with is no file. */
@@ -99,6 +144,11 @@ fault_opened(int fd, const char *path)
 		fault.is_lost |= fault.is_dirty[fd];
 		fault.is_dirty[fd] = false;
 		fault.is_scratch[fd] = len > 4 && !strcmp(path + len - 4, "-shm");
+		fault.is_recorded[fd] = fault.folder && !fault.is_scratch[fd] &&
+					!strncmp(path, fault.folder, strlen(fault.folder)) &&
+					fault_is_regular(fd);
+		if (fault.is_recorded[fd])
+			fault_record_add(FAULT_OPENED, fd, 0, path, len);
 	}
 	return fd;
 }
@@ -119,6 +169,8 @@ fault_sync(int fd, long number)
 		return -1;
 	if (fd >= 0 && fd < FDS)
 		fault.is_dirty[fd] = false;
+	if (fault_is_recorded(fd))
+		fault_record_add(FAULT_SYNCED, fd, 0, NULL, 0);
 	if (fault.n_new_names && !fstat(fd, &st) && S_ISDIR(st.st_mode))
 		fault.n_new_names--;
 	return 0;
@@ -127,13 +179,29 @@ fault_sync(int fd, long number)
 ssize_t
 write(int fd, const void *bytes, size_t n)
 {
-	return fault_hits(fd) ? -1 : fault_wrote(fd, syscall(SYS_write, fd, bytes, n));
+	ssize_t done;
+
+	if (fault_hits(fd))
+		return -1;
+	done = fault_wrote(fd, syscall(SYS_write, fd, bytes, n));
+	if (done > 0 && fault_is_recorded(fd))
+		fault_record_add(FAULT_WROTE, fd,
+			(uint64_t)(syscall(SYS_lseek, fd, 0, SEEK_CUR) - done), bytes,
+			(size_t)done);
+	return done;
 }
 
 ssize_t
 pwrite64(int fd, const void *bytes, size_t n, off64_t at)
 {
-	return fault_hits(fd) ? -1 : fault_wrote(fd, syscall(SYS_pwrite64, fd, bytes, n, at));
+	ssize_t done;
+
+	if (fault_hits(fd))
+		return -1;
+	done = fault_wrote(fd, syscall(SYS_pwrite64, fd, bytes, n, at));
+	if (done > 0 && fault_is_recorded(fd))
+		fault_record_add(FAULT_WROTE, fd, (uint64_t)at, bytes, (size_t)done);
+	return done;
 }
 
 ssize_t
@@ -145,7 +213,14 @@ pread64(int fd, void *bytes, size_t n, off64_t at)
 int
 ftruncate64(int fd, off64_t size)
 {
-	return fault_hits(fd) ? -1 : fault_wrote(fd, syscall(SYS_ftruncate, fd, size));
+	int rc;
+
+	if (fault_hits(fd))
+		return -1;
+	rc = (int)fault_wrote(fd, syscall(SYS_ftruncate, fd, size));
+	if (rc == 0 && fault_is_recorded(fd))
+		fault_record_add(FAULT_TRUNCATED, fd, (uint64_t)size, NULL, 0);
+	return rc;
 }
 
 int
@@ -164,6 +239,16 @@ int
 renameat(int from, const char *old, int to, const char *new)
 {
 	return fault_hits(-1) ? -1 : fault_named(syscall(SYS_renameat, from, old, to, new));
+}
+
+int
+unlink(const char *path)
+{
+	int rc = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+
+	if (rc == 0 && fault.folder && !strncmp(path, fault.folder, strlen(fault.folder)))
+		fault_record_add(FAULT_REMOVED, -1, 0, path, strlen(path));
+	return rc;
 }
 
 int
