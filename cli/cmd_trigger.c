@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* trigger: which events call which function. */
+/* trigger: which events go to which function or URL. */
 #include "base/path.h"
 #include "commands.h"
 #include "event_wish.h"

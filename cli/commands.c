@@ -21,7 +21,7 @@ const struct cli_command cli_commands[] = {
 		cmd_dead},
 	{"schedule", CALLS, "call functions at set times", cmd_schedule_help, cmd_schedule},
 	{"event", CALLS, "send events, see those that come", cmd_event_help, cmd_event},
-	{"trigger", CALLS, "which events call which function", cmd_trigger_help, cmd_trigger},
+	{"trigger", CALLS, "which events go to which function or URL", cmd_trigger_help, cmd_trigger},
 	{"org", PROVIDER, "list, create or delete organisations", cmd_org_help, cmd_org},
 	{"token", PROVIDER, "list, create or revoke tokens", cmd_token_help, cmd_token},
 	{"vcd", PROVIDER, "paths of vCloud Director's API that functions answer", cmd_vcd_help,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * api_trigger - which events call which function.
+ * api_trigger - which events go to which function or URL.
  */
 #include "api/api_nouns.h"
 #include "base/clock.h"

@@ -145,8 +145,8 @@ static const struct config_key config_keys[] = {
 		"durable calls that wait and are held in memory too, and as much of those in hand, "
 		"beyond 8 MiB of each function; the others are read from disk again"),
 	LIST(callback_private, callback_private, "",
-		"private ranges that callback URLs and destinations may lead to: 10.1.0.0/16; each "
-		"opens the special range it lies in, at most"),
+		"private ranges that callbacks, destinations and triggers with a URL may lead to: "
+		"10.1.0.0/16; each opens the special range it lies in, at most"),
 #undef SECTION
 #define SECTION "vCloud Director"
 	TEXT(vcd_exchange, vcd_exchange, "",

@@ -6,6 +6,7 @@
 #include "fuzz.h"
 
 #include "domain/event.h"
+#include "domain/event_post.h"
 #include "net/http.h"
 
 #define HEADERS 100
@@ -38,6 +39,29 @@ check_text(const struct event *event)
 	must(strcmp(json_string_value(json_object_get(json, "id")), event->id) == 0);
 }
 
+/* Nothing in an event is a header of its own, and what is posted is an event. */
+static void
+check_post(const struct event *event)
+{
+	OWN(buf) struct buf body = BUF_INIT, document = BUF_INIT;
+	OWN(json) json_t *headers = event_post_write(event, EVENT_BINARY, &body);
+	OWN(json) json_t *typed = event_post_write(event, EVENT_STRUCTURED, &document);
+	const struct http_header type = {STR("content-type"),
+		str_of(json_string_value(json_object_get(typed, "content-type")))};
+	OWN(event_list) struct event_list again = {0};
+	enum event_mode mode;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (headers, name, value) {
+		OWN(mem) char *line = mem_printf("%s: %s", name, json_string_value(value));
+
+		must(fetch_header_is_sound(str_of(line)));
+	}
+	must(event_read(&type, 1, buf_str(&document), &mode, &again, NULL) == 0);
+	must(mode == EVENT_STRUCTURED && strcmp(again.at->id, event->id) == 0);
+}
+
 static void
 check_event(const struct event *event)
 {
@@ -48,6 +72,7 @@ check_event(const struct event *event)
 
 	must(event->id[0] && event->source[0] && event->type[0]);
 	check_text(event);
+	check_post(event);
 	event_write_binary(event, &headers, &body);
 	add_headers(&message, buf_str(&headers));
 	if (body.len > EVENT_BYTES_MAX / 2)
