@@ -91,7 +91,7 @@ set_text(json_t *headers, const char *name, char *text /* taken */)
 {
 	OWN(mem) char *owned = text;
 
-	json_object_set_new(headers, name, json_string(text));
+	json_object_set_new(headers, name, json_string(owned));
 }
 
 /* As OpenFaaS sends them. */
