@@ -37,7 +37,6 @@ struct fetch_run {
 	CURL *curl;                 /* owned */
 	struct curl_slist *headers; /* owned */
 	const char *fault;          /* of an address that was refused; NULL for none */
-	char address[EGRESS_TEXT_SIZE];
 	char why[CURL_ERROR_SIZE];
 	bool is_cut; /* the answer is longer than is taken */
 };
@@ -78,8 +77,6 @@ fetch_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *at)
 
 		if (fault) {
 			run->fault = fault;
-			if (egress_address_of(&at->addr, &address))
-				egress_address_text(&address, run->address);
 			return CURL_SOCKET_BAD;
 		}
 	}
@@ -215,14 +212,15 @@ fetch_end(struct fetch *fetch, int status, const struct err *err)
 	fetch->done(fetch, status, err);
 }
 
+/* A tenant reads it: which address a name of the provider's network has is not told. */
 static int
 fetch_reason(const struct fetch_run *run, CURLcode code, struct err *err)
 {
 	const char *why = run->why[0] ? run->why : curl_easy_strerror(code);
 
 	if (run->fault && code == CURLE_COULDNT_CONNECT)
-		return err_set(err, ERR_FORBIDDEN, "%s may not be reached: it is %s",
-			run->address[0] ? run->address : "an address", run->fault);
+		return err_set(err, ERR_FORBIDDEN,
+			"the URL's host may not be reached: its address is %s", run->fault);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return err_set(err, ERR_TIMEOUT, "no answer in time: %s", why);
 	return err_set(err, ERR_UNAVAILABLE, "no answer: %s", why);

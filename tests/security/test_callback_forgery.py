@@ -2,6 +2,7 @@
 """A callback URL is made to ask for what its tenant may not reach: each way to write it, each way
 to get there. The daemon asks, without a sandbox around it, so what holds is where it looks."""
 import json
+import re
 import socket
 
 import pytest
@@ -92,6 +93,8 @@ def test_a_name_leads_nowhere_else(place, resolver, victim, friend):
                  socket.gethostname()):
         post = call_back(place, f'http://{name}:{victim.port}/x')
         assert post['status'] is None and post['code'] == 'forbidden', post
+        # Nor is it told which address a name of the provider's network has.
+        assert not re.search(r'[0-9]+\.[0-9]+\.[0-9]+|::', post['message']), post
     assert not victim.seen
 
 
