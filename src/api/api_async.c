@@ -6,7 +6,9 @@
 #include "api/api_error.h"
 #include "base/clock.h"
 
-#define API_ASYNC_DELAY_S (14 * 86400u)
+/* By route anybody calls, and what waits takes the place of what others put. */
+#define API_ASYNC_DELAY_S       (14 * 86400u)
+#define API_ASYNC_ROUTE_DELAY_S 900u
 
 int
 api_async_mode(const struct http_request *http, struct err *err)
@@ -36,7 +38,8 @@ api_async_check_key(struct str key, struct err *err)
 }
 
 static int
-api_async_read(const struct http_request *http, struct delivery_request *ret, struct err *err)
+api_async_read(const struct http_request *http, unsigned max_delay_s, struct delivery_request *ret,
+	struct err *err)
 {
 	struct str delay = http_header(http, "x-mayfly-delay");
 	uint64_t delay_s = 0;
@@ -46,9 +49,9 @@ api_async_read(const struct http_request *http, struct delivery_request *ret, st
 	ret->order_key = http_header(http, "x-mayfly-order-key");
 	ret->idempotency_key = http_header(http, "idempotency-key");
 	ret->callback_url = http_header(http, "x-callback-url");
-	if (delay.len && (!str_to_u64(delay, &delay_s) || delay_s > API_ASYNC_DELAY_S))
+	if (delay.len && (!str_to_u64(delay, &delay_s) || delay_s > max_delay_s))
 		return err_field(err, ERR_INVALID, "X-Mayfly-Delay",
-			"X-Mayfly-Delay must be 0 to %u seconds", API_ASYNC_DELAY_S);
+			"X-Mayfly-Delay must be 0 to %u seconds", max_delay_s);
 	if (delay_s)
 		ret->due_ms = clock_unix_ms() + delay_s * 1000;
 	return api_async_check_key(ret->idempotency_key, err);
@@ -88,7 +91,8 @@ api_async_direct(struct api_request *request, struct function *function, uint32_
 	};
 	struct err err = {0};
 
-	if (api_async_read(http_request_of(request->exchange), &wanted, &err) < 0)
+	if (api_async_read(http_request_of(request->exchange), API_ASYNC_DELAY_S, &wanted, &err) <
+		0)
 		api_answer_error(request, &err);
 	else
 		delivery_put(request->api->domain->deliveries, &wanted, api_async_on_put, request);
@@ -146,7 +150,7 @@ api_async_route(
 	struct api_async *async;
 	struct err err = {0};
 
-	if (api_async_read(http, &wanted, &err) < 0) {
+	if (api_async_read(http, API_ASYNC_ROUTE_DELAY_S, &wanted, &err) < 0) {
 		api_error_answer(exchange, &err, NULL);
 		return;
 	}

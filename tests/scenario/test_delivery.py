@@ -310,6 +310,14 @@ def test_keys_of_mayflys_own_are_no_callers(org, key):
         assert answer.expect(400).json()['field'] == 'Idempotency-Key'
 
 
+def test_by_route_nobody_fills_a_queue_for_days(org):
+    org.deploy('status', STATUS)
+    for delay, status in ((901, 400), (900, 202)):
+        org.route('POST', 'status?s=200', headers={
+            'X-Mayfly-Mode': 'async', 'X-Mayfly-Delay': str(delay)}).expect(status)
+    put_id(org, 'status', {}, delay=14 * 86400)
+
+
 def test_a_delayed_call_does_not_begin_before_its_time(org):
     org.deploy('echo', ECHO)
     call_id = put_id(org, 'echo', {}, delay=1)
