@@ -6,6 +6,7 @@
  *	       │ yes               ▲  └─ one refused ──▶ done, nothing noted
  *	       └─▶ is it? (store) ─┘
  *
+ * Deliveries are put as many at a time as have a MiB; when they are on disk the next ones are.
  * What is certainly new (event_known.h) is not looked for in the store.
  * The deliveries come first: a crash before the note leaves an event that its sender, which heard
  * nothing, sends again, and whose deliveries are told by their idempotency keys. The other way
@@ -25,6 +26,11 @@
 #define KNOWN_MS 86400000ull
 #define TRIM_N   3 /* old ones that go for each new one, so that none pile up */
 
+/* In the deliveries of one request that are on their way to the disk. An event of 256 KiB that is
+ * for 10,000 triggers would be 2.5 GiB, a batch of them more. */
+#define PUT_BYTES     (1u << 20)
+#define PUT_OWN_BYTES 1024
+
 struct accepting {
 	struct store_message message;
 	struct domain *domain; /* borrowed */
@@ -33,7 +39,12 @@ struct accepting {
 	bool *is_known; /* owned: of each event */
 	bool *is_asked; /* owned: the same, whether the store must tell */
 	uint64_t now_ms;
-	unsigned n_pending; /* deliveries whose answer is to come, and one while they are put */
+	size_t n_matched;  /* events whose triggers were looked for */
+	char (*names)[64]; /* owned: of the triggers that the last of them is for */
+	size_t n_names, cap_names, next_name;
+	unsigned n_pending; /* deliveries whose answer is to come */
+	size_t n_bytes;     /* in them */
+	bool is_putting;
 	struct event_accepted accepted;
 	int code; /* of the first delivery that was refused */
 	struct err err;
@@ -47,6 +58,7 @@ accept_free(struct accepting *accepting) ON_LOOP
 	event_list_done(&accepting->list);
 	free(accepting->is_known);
 	free(accepting->is_asked);
+	free(accepting->names);
 	org_release(accepting->org);
 	free(accepting);
 }
@@ -115,11 +127,18 @@ struct putting {
 	char trigger[64];
 };
 
-static void
-put_came(struct accepting *accepting) ON_LOOP
+/* Of a delivery under way: its body is copied, and so are its texts. */
+static size_t
+put_bytes(const struct putting *putting)
 {
-	if (--accepting->n_pending)
-		return;
+	return putting->event->text_len + PUT_OWN_BYTES;
+}
+
+static void put_more(struct accepting *accepting) ON_LOOP;
+
+static void
+put_over(struct accepting *accepting) ON_LOOP
+{
 	if (accepting->code == 0 && accepting->domain->is_stopping)
 		accepting->code = err_set(&accepting->err, ERR_UNAVAILABLE, "mayfly is stopping");
 	if (accepting->code < 0)
@@ -145,7 +164,9 @@ put_done(int code, const struct delivery_accepted *accepted, const struct err *e
 		accepting->err = *err;
 		err_wrap(&accepting->err, code, "trigger %s", putting->trigger);
 	}
-	put_came(accepting);
+	accepting->n_pending--;
+	accepting->n_bytes -= put_bytes(putting);
+	put_more(accepting);
 }
 
 /* What a value is too long for, its digest stands for. */
@@ -255,37 +276,74 @@ put_to_function(
 	delivery_put(trigger->org->domain->deliveries, &request, put_done, putting);
 }
 
+/* Of what it is for it keeps the name: a trigger may be gone when its turn comes. */
 static void
-put_one(struct trigger *trigger, void *arg)
+put_match(struct trigger *trigger, void *arg)
 {
-	struct putting *of = arg, *putting;
-	struct accepting *accepting = of->accepting;
-	struct function *function = function_find(trigger->org, str_of(trigger->function));
+	struct accepting *accepting = arg;
 
-	thread_on_loop();
-	if ((!function && !trigger->plan.url) || accepting->code < 0)
+	if (accepting->n_names == accepting->cap_names) {
+		accepting->cap_names = accepting->cap_names ? accepting->cap_names * 2 : 8;
+		accepting->names = mem_grow(
+			accepting->names, accepting->cap_names * sizeof(*accepting->names));
+	}
+	memcpy(accepting->names[accepting->n_names++], trigger->name, sizeof(trigger->name));
+}
+
+/* The next event that is not known, and which triggers it is for; false behind the last. */
+static bool
+put_next_event(struct accepting *accepting) ON_LOOP
+{
+	accepting->n_names = accepting->next_name = 0;
+	while (accepting->n_matched < accepting->list.n &&
+		accepting->is_known[accepting->n_matched])
+		accepting->n_matched++;
+	if (accepting->n_matched == accepting->list.n)
+		return false;
+	trigger_match(
+		accepting->org, &accepting->list.at[accepting->n_matched++], put_match, accepting);
+	return true;
+}
+
+static void
+put_one(struct accepting *accepting, const char *name) ON_LOOP
+{
+	struct trigger *trigger = trigger_find(accepting->org, str_of(name));
+	struct function *function =
+		trigger ? function_find(trigger->org, str_of(trigger->function)) : NULL;
+	struct putting *putting;
+
+	if (!trigger || (!function && !trigger->plan.url))
 		return;
 	putting = mem_new(sizeof(*putting));
-	*putting = *of;
+	putting->accepting = accepting;
+	putting->event = &accepting->list.at[accepting->n_matched - 1];
 	memcpy(putting->trigger, trigger->name, sizeof(putting->trigger));
 	accepting->n_pending++;
+	accepting->n_bytes += put_bytes(putting);
 	if (trigger->plan.url)
 		put_to_url(trigger, putting);
 	else
 		put_to_function(trigger, function, putting);
 }
 
+/* As much as may be under way; the answers come back here. */
 static void
-put_all(struct accepting *accepting) ON_LOOP
+put_more(struct accepting *accepting)
 {
-	accepting->n_pending = 1;
-	for (size_t i = 0; i < accepting->list.n; i++) {
-		struct putting putting = {accepting, &accepting->list.at[i], ""};
-
-		if (!accepting->is_known[i])
-			trigger_match(accepting->org, putting.event, put_one, &putting);
+	if (accepting->is_putting)
+		return;
+	accepting->is_putting = true;
+	while (accepting->code == 0 && !accepting->domain->is_stopping &&
+		accepting->n_bytes < PUT_BYTES) {
+		if (accepting->next_name < accepting->n_names)
+			put_one(accepting, accepting->names[accepting->next_name++]);
+		else if (!put_next_event(accepting))
+			break;
 	}
-	put_came(accepting);
+	accepting->is_putting = false;
+	if (!accepting->n_pending)
+		put_over(accepting);
 }
 
 /* ---- known ---- */
@@ -330,7 +388,7 @@ ask_done(struct store_message *message)
 	if (message->code < 0)
 		accept_end(accepting, message->code, &message->err);
 	else
-		put_all(accepting);
+		put_more(accepting);
 }
 
 /* True when the store must be asked about some. */
@@ -385,7 +443,7 @@ event_accept(struct domain *domain, struct org *org, struct event_list *list, ev
 		return;
 	}
 	if (!look(accepting)) {
-		put_all(accepting);
+		put_more(accepting);
 		return;
 	}
 	accepting->message = (struct store_message){.work = ask_work, .done = ask_done};

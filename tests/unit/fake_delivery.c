@@ -94,9 +94,10 @@ void
 fake_delivery_release(void)
 {
 	const struct delivery_accepted accepted = {.is_known = false};
+	unsigned n = fake_delivery.n; /* what is put meanwhile is answered at once */
 
 	fake_delivery.is_held = false;
-	for (unsigned i = 0; i < fake_delivery.n; i++)
+	for (unsigned i = 0; i < n; i++)
 		fake_delivery.puts[i].done(0, &accepted, NULL, fake_delivery.puts[i].arg);
 }
 

@@ -242,6 +242,47 @@ the_answer_waits_for_every_delivery(void **state)
 	assert_int_equal(kit_count(kit, "SELECT count(*) FROM event"), 1);
 }
 
+/* Ten of 200 KiB would be 2 MiB of an event that came once. */
+static void
+what_is_on_its_way_to_the_disk_is_bounded(void **state)
+{
+	OWN(kit) struct kit *kit = open_kit();
+	OWN(mem) char *more = mem_printf("'data':'%0204800d'", 0);
+	char name[2] = "a";
+
+	for (; name[0] <= 'j'; name[0]++)
+		trigger(kit, name, "{'function':'greet'}");
+	fake_delivery.is_held = true;
+	accept_async(kit, "x", "12", more);
+	kit_turn(kit, 20);
+	assert_in_range(fake_delivery.n, 1, 6);
+	assert_string_equal(fake_delivery.puts[0].source, "a");
+	fake_delivery_release();
+	kit_await(kit);
+	expect(2, 0, 20);
+	assert_string_equal(fake_delivery.puts[9].source, "j");
+	assert_string_equal(fake_delivery.puts[10].source, "a");
+}
+
+static void
+a_trigger_that_goes_before_its_turn_is_passed_over(void **state)
+{
+	OWN(kit) struct kit *kit = open_kit();
+	OWN(mem) char *more = mem_printf("'data':'%0204800d'", 0);
+	char name[2] = "a";
+
+	for (; name[0] <= 'j'; name[0]++)
+		trigger(kit, name, "{'function':'greet'}");
+	fake_delivery.is_held = true;
+	accept_async(kit, "x", "1", more);
+	kit_turn(kit, 20);
+	trigger_function_gone(kit_org(kit, "acme"), "greet");
+	fake_delivery_release();
+	kit_await(kit);
+	assert_int_equal(kit->code, 0);
+	assert_in_range(accepted.n_deliveries, 1, 6);
+}
+
 static void
 a_refused_batch_is_not_known_and_goes_on_where_it_stopped(void **state)
 {
@@ -419,6 +460,8 @@ UNIT_TESTS(it(each_trigger_that_fits_gets_a_delivery_with_its_policy_and_key),
 	it(only_what_may_be_known_waits_for_the_store),
 	it(all_that_the_store_knows_is_remembered_after_a_restart),
 	it(a_hash_tells_whose_source_and_id_it_is_of), it(the_answer_waits_for_every_delivery),
+	it(what_is_on_its_way_to_the_disk_is_bounded),
+	it(a_trigger_that_goes_before_its_turn_is_passed_over),
 	it(a_refused_batch_is_not_known_and_goes_on_where_it_stopped),
 	it(two_senders_of_one_event_at_once_cause_one_delivery),
 	it(an_org_that_goes_meanwhile_is_not_found), it(nothing_is_accepted_while_mayfly_stops),
