@@ -42,9 +42,19 @@ api_sse_on_stop(struct api_waiter *waiter)
 	api_sse_end(sse);
 }
 
+/* What was asked about is there still, and so is the token that asked. An org of the name may be
+ * another by now. */
+static bool
+api_sse_is_allowed(const struct api_sse *sse) ON_LOOP
+{
+	return org_find(sse->domain, str_of(sse->org)) && token_is_valid(sse->domain, sse->token);
+}
+
 bool
 api_sse_has_room(struct api_sse *sse)
 {
+	if (!api_sse_is_allowed(sse))
+		return false;
 	sse->n_dropped += sse->is_full;
 	return !sse->is_full;
 }
@@ -86,13 +96,6 @@ api_sse_on_drain(struct http_exchange *exchange, void *arg)
 	snprintf(text, sizeof(text), "{\"n\":%llu}", (unsigned long long)sse->n_dropped);
 	sse->n_dropped = 0;
 	api_sse_write(sse, NULL, "dropped", str_of(text));
-}
-
-/* What was asked about is there still, and so is the token that asked. */
-static bool
-api_sse_is_allowed(const struct api_sse *sse) ON_LOOP
-{
-	return org_find(sse->domain, str_of(sse->org)) && token_is_valid(sse->domain, sse->token);
 }
 
 static void api_sse_on_beat(struct loop_timer *timer);

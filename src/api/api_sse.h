@@ -28,7 +28,8 @@ struct api_sse {
  * too many follow, the request was answered with that and the owner is freed. */
 bool api_sse_begin(struct api_sse *sse, struct api_request *request) ON_LOOP;
 
-/* False: the client is behind, and misses what would be written now. */
+/* False: the client is behind, and misses what would be written now; or may not see it any more,
+ * and is left at the next beat. */
 bool api_sse_has_room(struct api_sse *sse) ON_LOOP;
 /* Where a client that has seen nothing yet would go on. */
 void api_sse_position(struct api_sse *sse, const char *id) ON_LOOP;

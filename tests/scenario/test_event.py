@@ -189,6 +189,30 @@ def test_an_org_follows_only_its_own(daemon, org):
     other.delete()
 
 
+def rest_of(response):
+    """What a stream says until the daemon ends it, but for its beats and where it begins."""
+    return [line for line in response.read().splitlines() if line[:3] not in (b'', b':', b'id:')]
+
+
+def test_who_may_not_look_any_more_sees_no_more(daemon, org):
+    """Not until the stream is ended either: a token that is revoked; an org that is deleted, when
+    another has its name."""
+    viewer = org.client_of('viewer')
+    _, revoked = viewer.open('GET', f'{org.path}/events?follow=true')
+    mine = viewer.get('/v1/token').json()['id']
+    org.client.delete(f'{org.path}/tokens/{mine}').expect(204)
+    send(org, event(1)).expect(202)
+    gone = daemon.new_org()
+    gone.deploy('f', PRINTS)
+    _, logs = gone.client.open('GET', f'{gone.path}/functions/f/logs?follow=true')
+    gone.delete()
+    heir = daemon.new_org(gone.name)
+    heir.deploy('f', PRINTS)
+    heir.call('f', {'secret': 'of the heir'})
+    assert rest_of(revoked) == rest_of(logs) == []
+    heir.delete()
+
+
 def test_a_stop_ends_those_who_follow(new_daemon):
     daemon = new_daemon()
     org = daemon.new_org()
