@@ -3,8 +3,9 @@
 receiver takes it or it is a dead letter, and goes round in no circle. On both buses."""
 import http.server
 import json
-import subprocess
+import random
 import threading
+import time
 
 import pytest
 
@@ -13,6 +14,7 @@ import rabbitmq
 import test_rabbitmq
 from mayfly import wait_until
 
+CALLS, KILLS = 150, 3
 QUICK = {'attempts': 2, 'backoff_ms': 10, 'backoff_max_ms': 20}
 ECHO = 'exports.handler = async (event) => ({ got: event })'
 THROWS = "exports.handler = async (event) => { throw new Error('never works') }"
@@ -120,8 +122,8 @@ def ended(org, call_id):
     return wait_until(look, f'{call_id} ends', 90)['delivery']
 
 
-def posts_of(org, state, n=1):
-    path = f'{org.path}/deliveries?function=@posts&state={state}'
+def posts_of(org, state, n=1, query=''):
+    path = f'{org.path}/deliveries?function=@posts&state={state}{query}'
 
     def look():
         found = org.client.get(path).expect(200).json()['deliveries']
@@ -165,6 +167,22 @@ def test_a_callback_whose_answer_the_daemon_does_not_live_to_hear_is_sent_again(
     assert [one['code'] for one in shown['attempts']][-1] == 'ok'
     assert all(one['call_id'] is None and one['log'] == [] for one in shown['attempts'])
     assert (shown['origin'], shown['source'], shown['hops']) == ('callback', 'echo', 1)
+
+
+def test_every_call_tells_its_url_by_one_post_whenever_the_daemon_is_killed(org):
+    org.deploy('echo', ECHO, queue={'backoff_ms': 10})
+    daemon, token = org.daemon, org.client.token
+    with Receiver() as receiver:
+        ids = {put(org, 'echo', {'n': n}, callback=receiver.url()) for n in range(CALLS)}
+        for _ in range(KILLS):
+            time.sleep(random.uniform(0.05, 0.5))
+            daemon.kill()
+            daemon.start()
+            org.client = daemon.client(token)
+        wait_until(lambda: {headers['X-Call-Id'] for _, headers, _ in list(receiver.posts)} == ids,
+                   'every callback', 120)
+        posts = posts_of(org, 'done', CALLS, '&n=1000')
+    assert len(posts) == len({one['idempotency_key'] for one in posts}) == CALLS
 
 
 def test_what_a_receiver_that_is_away_missed_it_gets_when_it_is_back(org):
