@@ -267,7 +267,7 @@ a_copy_has_its_own_environment(void **state)
 
 /* ---- mechanism ---- */
 
-/* A version of a language on a machine that has a keeper and PAGEMAP_SCAN. */
+/* A version of a language on a machine that has a keeper and soft-dirty pages. */
 struct served {
 	struct org org;
 	struct function function;
@@ -298,13 +298,14 @@ static void
 served_init(struct served *served, const struct language *language)
 {
 	const struct doctor_finding findings[] = {
-		{"rollback.soft_dirty", DOCTOR_MECHANISM, true, false, ""}};
+		{"rollback.soft_dirty", DOCTOR_MECHANISM, true, false, ""},
+		{"rollback.userfaultfd", DOCTOR_MECHANISM, true, false, ""}};
 	OWN(mem) char *keeper = NULL;
 
 	programs_make();
 	keeper = path_join(path_libexec(), "mayfly-keeper");
 	assert_int_equal(path_write(keeper, STR("x"), 0700, NULL), 0);
-	mechanism_examine(findings, 1);
+	mechanism_examine(findings, 2);
 	served->function.org = &served->org;
 	served->version.function = &served->function;
 	served->version.language = language;
