@@ -393,6 +393,25 @@ check_tasks(const struct domain *domain, const struct trigger_plan *plan, struct
 		"vcd_url)");
 }
 
+/* Every condition may have to be compared with every event, on the thread of all orgs. `filter` is
+ * NULL where it takes no event. */
+static int
+check_room(const struct org *org, const struct trigger *before, const struct trigger_filter *filter,
+	struct err *err)
+{
+	size_t n = trigger_index_conditions(org->trigger_index);
+
+	if (!before && org->triggers.len >= TRIGGERS_MAX)
+		return err_set(err, ERR_CONFLICT, "an org has at most %d triggers", TRIGGERS_MAX);
+	if (before && before->place.filter)
+		n -= trigger_filter_conditions(before->place.filter);
+	if (filter && n + trigger_filter_conditions(filter) > TRIGGERS_CONDITIONS_MAX)
+		return err_field(err, ERR_CONFLICT, "filter",
+			"the triggers of an org have at most %d conditions in all",
+			TRIGGERS_CONDITIONS_MAX);
+	return 0;
+}
+
 int
 trigger_put(struct domain *domain, struct org *org, struct str name, const json_t *document,
 	void (*done)(
@@ -416,9 +435,10 @@ trigger_put(struct domain *domain, struct org *org, struct str name, const json_
 		trigger_plan_done(&plan);
 		return rc;
 	}
-	if (!before && org->triggers.len >= TRIGGERS_MAX) {
+	rc = check_room(org, before, row.is_enabled ? plan.filter : NULL, err);
+	if (rc < 0) {
 		trigger_plan_done(&plan);
-		return err_set(err, ERR_CONFLICT, "an org has at most %d triggers", TRIGGERS_MAX);
+		return rc;
 	}
 	if (before)
 		row.created_ms = before->created_ms;

@@ -31,7 +31,8 @@ struct trigger_index; /* of an org, owned by it */
 enum {
 	TRIGGER_BYTES_MAX = 16 << 10,
 	TRIGGER_URL_MAX = 2048,
-	TRIGGERS_MAX = 10000, /* of one org */
+	TRIGGERS_MAX = 10000,            /* of one org */
+	TRIGGERS_CONDITIONS_MAX = 50000, /* the same, of all that are enabled */
 };
 
 int trigger_put(struct domain *domain, struct org *org, struct str name, const json_t *document,

@@ -271,9 +271,16 @@ trigger_filter_new(const json_t *document, struct trigger_filter **ret, struct e
 		return err_field(err, ERR_INVALID, "filter", "filter must be an array");
 	filter->document = document ? json_deep_copy(document) : json_array();
 	rc = read_children(&reading, filter->document, "filter", &filter->root);
+	filter->n_conditions = reading.n_conditions;
 	if (rc == 0)
 		*ret = take_ptr(&filter);
 	return rc;
+}
+
+size_t
+trigger_filter_conditions(const struct trigger_filter *filter)
+{
+	return filter->n_conditions;
 }
 
 void

@@ -38,6 +38,8 @@ const json_t *trigger_filter_find(const struct event *event, const char *path);
 /* Text of a string, a number or a boolean; STR_NONE for what has none. `room` holds numbers. */
 struct str trigger_filter_text(const json_t *value, char room[static 32]);
 
+size_t trigger_filter_conditions(const struct trigger_filter *filter); /* how many it has */
+
 bool trigger_filter_match(const struct trigger_filter *filter, const struct event *event);
 /* Why it does, or does not, as a sentence without a full stop. */
 bool trigger_filter_explain(

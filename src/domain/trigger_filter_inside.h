@@ -30,6 +30,7 @@ struct filter_node {
 struct trigger_filter {
 	json_t *document; /* owned */
 	struct filter_node root;
+	size_t n_conditions;
 };
 
 /* Parts between dots; * stands for one of them, ** for any number. */

@@ -15,6 +15,7 @@ struct trigger_index {
 	struct map buckets;  /* key → struct bucket, owned */
 	struct map demanded; /* name of an attribute → struct demanded, owned */
 	struct bucket rest;  /* demand nothing */
+	size_t n_conditions; /* of all filters */
 	uint64_t turn;
 };
 
@@ -118,6 +119,7 @@ cost_of(struct str key, const void *arg)
 void
 trigger_index_add(struct trigger_index *index, struct trigger_place *place)
 {
+	index->n_conditions += trigger_filter_conditions(place->filter);
 	if (!trigger_filter_keys(place->filter, cost_of, index, &place->keys)) {
 		bucket_add(&index->rest, place);
 		return;
@@ -137,6 +139,7 @@ trigger_index_add(struct trigger_index *index, struct trigger_place *place)
 void
 trigger_index_remove(struct trigger_index *index, struct trigger_place *place)
 {
+	index->n_conditions -= trigger_filter_conditions(place->filter);
 	if (!place->keys.n)
 		bucket_remove(&index->rest, place);
 	for (size_t i = 0; i < place->keys.n; i++) {
@@ -150,6 +153,12 @@ trigger_index_remove(struct trigger_index *index, struct trigger_place *place)
 		demand_no_more(index, place->keys.at[i]);
 	}
 	trigger_keys_done(&place->keys);
+}
+
+size_t
+trigger_index_conditions(const struct trigger_index *index)
+{
+	return index->n_conditions;
 }
 
 /* ---- looking up ---- */

@@ -28,6 +28,9 @@ void trigger_index_free(struct trigger_index *index); /* after all are out */
 void trigger_index_add(struct trigger_index *index, struct trigger_place *place);
 void trigger_index_remove(struct trigger_index *index, struct trigger_place *place);
 
+/* Of all filters: as many an event may have to be compared with. */
+size_t trigger_index_conditions(const struct trigger_index *index);
+
 /* Each whose filter fits, once, in no order; the index must not change in each(). Gives how many
  * filters were compared. */
 size_t trigger_index_match(struct trigger_index *index, const struct event *event,

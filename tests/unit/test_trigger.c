@@ -249,7 +249,45 @@ what_waits_is_seen_per_trigger_and_what_ended_is_counted(void **state)
 	assert_int_equal(figures.oldest_ms, 0);
 }
 
-UNIT_TESTS(it(a_trigger_is_put_replaced_and_deleted), it(triggers_are_there_again_after_a_restart),
+/* Those that are there stand in its index only, so that the store need not write five hundred. */
+static void
+an_org_has_so_many_conditions_and_no_more(void **state)
+{
+	OWN(kit) struct kit *kit = kit_open();
+	OWN(buf) struct buf text = BUF_INIT;
+	OWN(trigger_filter) struct trigger_filter *filter = NULL;
+	static struct trigger_place places[TRIGGERS_CONDITIONS_MAX / TRIGGER_CONDITIONS_MAX];
+	size_t n = sizeof(places) / sizeof(places[0]);
+	struct trigger_index *index;
+
+	kit_deploy(kit, "greet");
+	index = kit_org(kit, "acme")->trigger_index;
+	for (int i = 0; i < TRIGGER_CONDITIONS_MAX; i++)
+		buf_printf(&text, "%s{'suffix':{'n':'5'}}", i ? "," : "[");
+	buf_add_char(&text, ']');
+	OWN(json) json_t *json = event_json(text.at);
+
+	assert_int_equal(trigger_filter_new(json, &filter, NULL), 0);
+	for (size_t i = 0; i < n; i++) {
+		places[i] = (struct trigger_place){.filter = filter};
+		trigger_index_add(index, &places[i]);
+	}
+	put(kit, "a", "{'function':'greet','filter':[{'exact':{'n':1}}]}", NULL);
+	assert_int_equal(kit->code, ERR_CONFLICT);
+	assert_string_equal(kit->err.field, "filter");
+	put(kit, "a", "{'function':'greet','enabled':false,'filter':[{'exact':{'n':1}}]}", NULL);
+	assert_int_equal(kit->code, 0);
+	put(kit, "a", "{'function':'greet','filter':[{'exact':{'n':1}}]}", NULL);
+	assert_int_equal(kit->code, ERR_CONFLICT);
+	trigger_index_remove(index, &places[--n]);
+	put(kit, "a", "{'function':'greet','filter':[{'exact':{'n':1}}]}", NULL);
+	assert_int_equal(kit->code, 0);
+	while (n)
+		trigger_index_remove(index, &places[--n]);
+}
+
+UNIT_TESTS(it(an_org_has_so_many_conditions_and_no_more), it(a_trigger_is_put_replaced_and_deleted),
+	it(triggers_are_there_again_after_a_restart),
 	it(a_stored_trigger_that_is_not_understood_is_kept_and_takes_nothing),
 	it(a_trigger_goes_with_its_function),
 	it(a_document_that_is_wrong_names_the_field_and_leaves_what_was),

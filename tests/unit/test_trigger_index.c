@@ -199,6 +199,23 @@ a_value_of_more_parts_than_are_looked_up_is_found_all_the_same(void **state)
 	trigger_index_free(index);
 }
 
-UNIT_TESTS(it(what_the_index_finds_is_what_a_scan_finds),
+static void
+the_conditions_of_all_filters_are_counted(void **state)
+{
+	struct trigger_index *index = trigger_index_new();
+	struct one one[2];
+
+	put(index, &one[0], "[{'exact':{'type':'a','n':1}},{'not':{'anyOf':{'n':[1,2,3]}}}]");
+	assert_int_equal(trigger_index_conditions(index), 6);
+	put(index, &one[1], "[{'suffix':{'type':'a'}}]");
+	assert_int_equal(trigger_index_conditions(index), 7);
+	take_out(index, &one[0]);
+	assert_int_equal(trigger_index_conditions(index), 1);
+	take_out(index, &one[1]);
+	trigger_index_free(index);
+}
+
+UNIT_TESTS(it(the_conditions_of_all_filters_are_counted),
+	it(what_the_index_finds_is_what_a_scan_finds),
 	it(ten_thousand_triggers_cost_no_more_comparisons_than_ten),
 	it(a_value_of_more_parts_than_are_looked_up_is_found_all_the_same))
