@@ -830,6 +830,7 @@ set_destination(struct scene *scene, enum delivery_destination_kind kind, const 
 {
 	struct delivery_destinations *list = &scene->kit->version->config.queue.on_success;
 
+	thread_on_loop();
 	*list = (struct delivery_destinations){{{kind, str_dup(str_of(to))}}, 1};
 	delivery_function_changed(scene->kit->function);
 }
