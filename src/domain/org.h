@@ -15,10 +15,12 @@ struct org {
 	struct map schedules; /* name → struct schedule, owned */
 	struct map triggers;  /* name → struct trigger, owned */
 	struct trigger_index *trigger_index; /* owned: of those that are enabled */
-	struct event_log *events;            /* owned: what it accepted last */
-	bool is_deleting;                    /* not in domain.orgs any more */
-	unsigned n_leaving;                  /* its functions in domain.leaving, and who holds it */
-	struct domain *domain;               /* borrowed */
+	/* Of puts that are on their way to the disk: limits count them with what is there. */
+	size_t n_schedules_coming, n_triggers_coming, n_conditions_coming;
+	struct event_log *events; /* owned: what it accepted last */
+	bool is_deleting;         /* not in domain.orgs any more */
+	unsigned n_leaving;       /* its functions in domain.leaving, and who holds it */
+	struct domain *domain;    /* borrowed */
 };
 
 struct org *org_find(const struct domain *domain, struct str name);

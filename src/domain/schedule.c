@@ -234,6 +234,7 @@ schedule_add(struct domain *domain, const struct row_schedule *row)
 struct schedule_change {
 	struct store_message message;
 	struct domain *domain; /* borrowed */
+	struct org *org;       /* borrowed, held: that counts it as coming; NULL where none does */
 	struct row_schedule row;
 	char *text; /* owned: row.document */
 	struct schedule_plan plan;
@@ -250,6 +251,10 @@ change_free(struct schedule_change *change)
 {
 	schedule_plan_done(&change->plan);
 	free(change->text);
+	if (change->org) {
+		change->org->n_schedules_coming--;
+		org_release(change->org);
+	}
 	free(change);
 }
 
@@ -363,7 +368,7 @@ put_read(struct schedule_change *change, const struct org *org, struct str name,
 	if (rc == 0)
 		rc = schedule_plan_read(document, schedule_now(org), before ? &before->plan : NULL,
 			&change->plan, err);
-	if (rc == 0 && !before && org->schedules.len >= SCHEDULE_MAX)
+	if (rc == 0 && !before && org->schedules.len + org->n_schedules_coming >= SCHEDULE_MAX)
 		rc = err_set(err, ERR_CONFLICT, "the org has %d schedules, it cannot have more",
 			SCHEDULE_MAX);
 	if (rc < 0)
@@ -407,6 +412,9 @@ schedule_put(struct domain *domain, struct org *org, struct str name, const json
 		return rc;
 	}
 	put_fill(change, org, name);
+	org_hold(org);
+	org->n_schedules_coming++;
+	change->org = org;
 	change->domain = domain;
 	change->put = done;
 	change->arg = arg;

@@ -310,6 +310,7 @@ struct trigger_change {
 	struct row_trigger row;
 	char *document;           /* owned: the row's */
 	struct trigger_plan plan; /* owned */
+	size_t n_conditions;      /* that it may bring */
 	bool is_new;
 	void (*put_done)(
 		int code, struct trigger *trigger, bool is_new, const struct err *err, void *arg);
@@ -369,6 +370,8 @@ put_done(struct store_message *message)
 	struct trigger *trigger = NULL;
 
 	thread_on_loop();
+	change->org->n_triggers_coming--;
+	change->org->n_conditions_coming -= change->n_conditions;
 	if (message->code >= 0 && !change->org->is_deleting) {
 		trigger = trigger_keep(change->org, &change->row, &change->plan);
 		trigger_show(trigger);
@@ -394,14 +397,15 @@ check_tasks(const struct domain *domain, const struct trigger_plan *plan, struct
 }
 
 /* Every condition may have to be compared with every event, on the thread of all orgs. `filter` is
- * NULL where it takes no event. */
+ * NULL where it takes no event. What is on its way counts whole, also where it replaces one that is
+ * there: that one may be deleted before it. */
 static int
 check_room(const struct org *org, const struct trigger *before, const struct trigger_filter *filter,
 	struct err *err)
 {
-	size_t n = trigger_index_conditions(org->trigger_index);
+	size_t n = trigger_index_conditions(org->trigger_index) + org->n_conditions_coming;
 
-	if (!before && org->triggers.len >= TRIGGERS_MAX)
+	if (!before && org->triggers.len + org->n_triggers_coming >= TRIGGERS_MAX)
 		return err_set(err, ERR_CONFLICT, "an org has at most %d triggers", TRIGGERS_MAX);
 	if (before && before->place.filter)
 		n -= trigger_filter_conditions(before->place.filter);
@@ -448,6 +452,9 @@ trigger_put(struct domain *domain, struct org *org, struct str name, const json_
 	change->document = buf_take(&text, NULL);
 	change->row = row;
 	change->row.document = change->document;
+	change->n_conditions = row.is_enabled ? trigger_filter_conditions(plan.filter) : 0;
+	org->n_triggers_coming++;
+	org->n_conditions_coming += change->n_conditions;
 	change->put_done = done;
 	change->message.work = put_work;
 	change->message.done = put_done;

@@ -694,7 +694,56 @@ a_time_is_read_in_all_its_forms(void **state)
 	assert_true(moment("1970-01-01T21:30:00-02:30") == DAY);
 }
 
-UNIT_TESTS(it(a_run_is_put_when_its_time_has_come), it(a_run_that_is_a_little_late_is_not_missed),
+/* ---- puts at the same time ---- */
+
+struct at_once {
+	unsigned n_asked, n_told, n_done;
+};
+
+static void
+on_put_at_once(int code, struct schedule *schedule, bool is_new, const struct err *err, void *arg)
+{
+	struct at_once *at_once = arg;
+
+	at_once->n_told++;
+	at_once->n_done += code == 0;
+}
+
+static bool
+are_all_told(void *arg)
+{
+	const struct at_once *at_once = arg;
+
+	return at_once->n_told == at_once->n_asked;
+}
+
+static void
+schedules_that_are_put_at_the_same_time_keep_within_the_limit(void **state)
+{
+	OWN(kit) struct kit *kit = open_kit("2030-01-01T00:00:30Z");
+	OWN(json) json_t *json = json_pack("{s:s, s:s}", "function", "hello", "cron", "0 0 1 1 *");
+	struct org *org = kit_org(kit, "acme");
+	struct at_once at_once = {0};
+	unsigned n_refused = 0;
+
+	for (unsigned i = 0; i < SCHEDULE_MAX + 3; i++) {
+		OWN(mem) char *name = mem_printf("s%u", i);
+
+		if (schedule_put(&kit->domain, org, str_of(name), json, on_put_at_once, &at_once,
+			    &kit->err) == ERR_CONFLICT)
+			n_refused++;
+		else
+			at_once.n_asked++;
+	}
+	kit_until(kit, are_all_told, &at_once);
+	assert_int_equal(n_refused, 3);
+	assert_int_equal(at_once.n_done, SCHEDULE_MAX);
+	assert_int_equal(org->schedules.len, SCHEDULE_MAX);
+	assert_int_equal(org->n_schedules_coming, 0);
+}
+
+UNIT_TESTS(it(schedules_that_are_put_at_the_same_time_keep_within_the_limit),
+	it(a_run_is_put_when_its_time_has_come), it(a_run_that_is_a_little_late_is_not_missed),
 	it(missed_runs_are_skipped), it(missed_runs_are_made_up_for_by_one),
 	it(of_several_that_are_due_the_last_is_put),
 	it(an_interval_is_counted_from_when_it_was_put), it(what_is_put_again_as_it_was_goes_on),

@@ -286,7 +286,93 @@ an_org_has_so_many_conditions_and_no_more(void **state)
 		trigger_index_remove(index, &places[--n]);
 }
 
-UNIT_TESTS(it(an_org_has_so_many_conditions_and_no_more), it(a_trigger_is_put_replaced_and_deleted),
+/* ---- puts at the same time ---- */
+
+struct at_once {
+	unsigned n_asked, n_told, n_done;
+	int code; /* of the last that was refused at once */
+};
+
+static void
+on_put_at_once(int code, struct trigger *trigger, bool is_new, const struct err *err, void *arg)
+{
+	struct at_once *at_once = arg;
+
+	at_once->n_told++;
+	at_once->n_done += code == 0;
+}
+
+static bool
+are_all_told(void *arg)
+{
+	const struct at_once *at_once = arg;
+
+	return at_once->n_told == at_once->n_asked;
+}
+
+static void
+put_at_once(struct kit *kit, struct at_once *at_once, unsigned number, const json_t *json) ON_LOOP
+{
+	OWN(mem) char *name = mem_printf("t%u", number);
+	int rc = trigger_put(&kit->domain, kit_org(kit, "acme"), str_of(name), json, on_put_at_once,
+		at_once, &kit->err);
+
+	if (rc < 0)
+		at_once->code = rc;
+	else
+		at_once->n_asked++;
+}
+
+static void
+triggers_that_are_put_at_the_same_time_keep_within_the_limit(void **state)
+{
+	OWN(kit) struct kit *kit = kit_open();
+	OWN(json) json_t *json = event_json("{'function':'greet'}");
+	struct at_once at_once = {0};
+
+	kit_deploy(kit, "greet");
+	for (unsigned i = 0; i < TRIGGERS_MAX + 3; i++)
+		put_at_once(kit, &at_once, i, json);
+	assert_int_equal(at_once.code, ERR_CONFLICT);
+	kit_until(kit, are_all_told, &at_once);
+	assert_int_equal(at_once.n_done, TRIGGERS_MAX);
+	assert_int_equal(kit_org(kit, "acme")->triggers.len, TRIGGERS_MAX);
+	assert_int_equal(kit_org(kit, "acme")->n_triggers_coming, 0);
+	at_once.code = 0;
+	put_at_once(kit, &at_once, 0, json);
+	assert_int_equal(at_once.code, 0);
+	kit_until(kit, are_all_told, &at_once);
+}
+
+static void
+conditions_that_are_put_at_the_same_time_keep_within_the_limit(void **state)
+{
+	const unsigned n_fit = TRIGGERS_CONDITIONS_MAX / TRIGGER_CONDITIONS_MAX;
+	OWN(kit) struct kit *kit = kit_open();
+	OWN(buf) struct buf text = BUF_INIT;
+	struct at_once at_once = {0};
+
+	buf_add_text(&text, "{'function':'greet','filter':");
+	for (int i = 0; i < TRIGGER_CONDITIONS_MAX; i++)
+		buf_printf(&text, "%s{'suffix':{'n':'5'}}", i ? "," : "[");
+	buf_add_text(&text, "]}");
+	OWN(json) json_t *json = event_json(text.at);
+
+	kit_deploy(kit, "greet");
+	for (unsigned i = 0; i < n_fit + 3; i++)
+		put_at_once(kit, &at_once, i, json);
+	assert_int_equal(at_once.code, ERR_CONFLICT);
+	assert_string_equal(kit->err.field, "filter");
+	kit_until(kit, are_all_told, &at_once);
+	assert_int_equal(at_once.n_done, n_fit);
+	assert_int_equal(trigger_index_conditions(kit_org(kit, "acme")->trigger_index),
+		TRIGGERS_CONDITIONS_MAX);
+	assert_int_equal(kit_org(kit, "acme")->n_conditions_coming, 0);
+}
+
+UNIT_TESTS(it(triggers_that_are_put_at_the_same_time_keep_within_the_limit),
+	it(conditions_that_are_put_at_the_same_time_keep_within_the_limit),
+	it(an_org_has_so_many_conditions_and_no_more), it(a_trigger_is_put_replaced_and_deleted),
 	it(triggers_are_there_again_after_a_restart),
 	it(a_stored_trigger_that_is_not_understood_is_kept_and_takes_nothing),
 	it(a_trigger_goes_with_its_function),
