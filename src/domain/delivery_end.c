@@ -87,15 +87,18 @@ count_end(struct delivery_queue *queue, const struct row_delivery *row)
 			row->state == ROW_DELIVERY_DONE);
 }
 
+/* What succeeded or failed before it was cut off has ended as it did. */
 static void
-tell_cancels(struct list *cancels, int code) ON_LOOP
+tell_cancels(struct delivery *delivery, int code) ON_LOOP
 {
 	struct delivery_cancel *cancel;
 	struct err err = {0};
 
 	if (code < 0)
 		err_set(&err, code, "the cancellation could not be stored");
-	while ((cancel = list_first(cancels, struct delivery_cancel, link))) {
+	else if (delivery->row.state != ROW_DELIVERY_CANCELLED)
+		code = err_set(&err, ERR_CONFLICT, "call %s has ended", delivery->id);
+	while ((cancel = list_first(&delivery->cancels, struct delivery_cancel, link))) {
 		list_remove(&cancel->link);
 		cancel->done(code, code < 0 ? &err : NULL, cancel->arg);
 		free(cancel);
@@ -122,7 +125,7 @@ on_settled(void *arg, int code)
 	} else {
 		count_end(queue, &delivery->row);
 	}
-	tell_cancels(&delivery->cancels, code);
+	tell_cancels(delivery, code);
 	delivery_forget(delivery);
 	delivery_queue_go(queue);
 	if (code == 0)

@@ -800,6 +800,32 @@ a_post_that_is_under_way_is_over_before_its_cancellation(void **state)
 }
 
 static void
+a_cancellation_that_comes_too_late_is_a_conflict(void **state)
+{
+	static const struct {
+		int status;
+		uint8_t state;
+	} rows[] = {{204, ROW_DELIVERY_DONE}, {503, ROW_DELIVERY_CANCELLED}};
+	__attribute__((cleanup(own_scene))) struct scene *scene = scene_new();
+	struct played_message *one;
+
+	thread_on_loop();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool is_cancelled = rows[i].state == ROW_DELIVERY_CANCELLED;
+
+		one = post(scene, "played:x", 0);
+		hand_over(scene, one);
+		scene->code = 1;
+		delivery_cancel(
+			scene->host, STR("acme"), str_of(one->message.row.id), on_cancelled, scene);
+		answer(scene, rows[i].status, 0, "");
+		assert_int_equal(one->end.state, rows[i].state);
+		assert_int_equal(scene->code, is_cancelled ? 0 : ERR_CONFLICT);
+		assert_true(is_cancelled || strstr(scene->err.text, "has ended"));
+	}
+}
+
+static void
 posts_go_with_their_org(void **state)
 {
 	__attribute__((cleanup(own_scene))) struct scene *scene = scene_new();
@@ -898,6 +924,7 @@ UNIT_TESTS(it(what_is_wrong_is_refused_and_named_and_nothing_is_put),
 	it(a_post_with_a_wrong_url_a_broken_header_or_no_org_is_refused),
 	it(what_its_receiver_answers_decides_what_becomes_of_a_post),
 	it(what_others_put_among_the_posts_is_not_sent),
-	it(a_post_that_is_under_way_is_over_before_its_cancellation), it(posts_go_with_their_org),
+	it(a_post_that_is_under_way_is_over_before_its_cancellation),
+	it(a_cancellation_that_comes_too_late_is_a_conflict), it(posts_go_with_their_org),
 	it(the_end_is_put_behind_what_it_sets_off),
 	it(what_goes_in_a_circle_ends_after_its_hops_and_says_so))
