@@ -136,9 +136,12 @@ struct delivery_post {
 	const char *source; /* name of the function or trigger that it comes from */
 	struct str order_key, idempotency_key; /* "" for none */
 	uint32_t hops;
+	/* FRAME_HTTP: asked for by route, where anybody asks; it is not signed. */
+	enum frame_trigger frame;
 	const struct delivery_policy *policy; /* whose age holds; NULL: that of posts */
 };
-/* Signed with the org's key and a fresh time at each attempt. The policy of its later attempts is
+/* Signed with the org's key and a fresh time at each attempt, but for what was asked for by route:
+ * the key would stand for what anybody has a function say. The policy of its later attempts is
  * policy_of() origin and source, or that of posts (delivery_policy_posts()). Refused at once:
  * INVALID (URL, header, key), NOT_FOUND (no such org), RATE (the org's queues are full),
  * UNAVAILABLE. done() comes exactly once, perhaps before this returns. */

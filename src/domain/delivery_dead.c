@@ -324,6 +324,7 @@ redrive_post(struct dead_redrive *redrive) ON_LOOP
 		.order_key = str_of(row->order_key),
 		.idempotency_key = str_of(key),
 		.hops = row->hops,
+		.frame = (enum frame_trigger)row->frame,
 	};
 
 	delivery_post(redrive->host, &post, redrive_on_put, redrive);

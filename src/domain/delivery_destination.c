@@ -330,6 +330,7 @@ tell_callback(struct delivery *delivery) ON_LOOP
 		.headers = headers,
 		.body = buf_str(&delivery->body),
 		.origin = "callback",
+		.frame = (enum frame_trigger)delivery->row.frame,
 	};
 
 	delivery->is_calling_back = true;

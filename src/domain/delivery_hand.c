@@ -27,22 +27,33 @@ delivery_policy_of(const struct delivery *delivery)
 
 /* ---- order keys ---- */
 
+/* Those by route are others than those of triggers and token holders: by route anybody calls, and
+ * must not hold up what others put. */
+static struct delivery_key *
+key_of(struct delivery_queue *queue, const struct row_delivery *row)
+{
+	OWN(mem) char *name = mem_printf("%u/%s", (unsigned)row->frame, row->order_key);
+	struct delivery_key *key = map_find(&queue->keys, str_of(name));
+
+	if (key)
+		return key;
+	key = mem_new(sizeof(*key));
+	key->name = take_ptr(&name);
+	list_init(&key->members);
+	map_put(&queue->keys, str_of(key->name), key);
+	return key;
+}
+
 static void
 key_join(struct delivery *delivery)
 {
 	struct delivery_queue *queue = delivery->queue;
-	struct str name = str_of(delivery->message->row.order_key);
+	const struct row_delivery *row = &delivery->message->row;
 	struct delivery *before = NULL, *member;
 
-	if (!name.len)
+	if (!row->order_key[0])
 		return;
-	delivery->key = map_find(&queue->keys, name);
-	if (!delivery->key) {
-		delivery->key = mem_new(sizeof(*delivery->key));
-		delivery->key->name = str_dup(name);
-		list_init(&delivery->key->members);
-		map_put(&queue->keys, name, delivery->key);
-	}
+	delivery->key = key_of(queue, row);
 	/* Ids stand in the order of acceptance; who has begun is not overtaken. */
 	list_each (&delivery->key->members, member, key_link)
 		if (member->state != DELIVERY_BEHIND || strcmp(member->id, delivery->id) < 0)

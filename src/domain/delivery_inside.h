@@ -66,7 +66,7 @@ struct delivery_queue {
 	struct delivery_policy policy;         /* owned: the active version's */
 	struct list ready;                     /* of struct delivery: as soon as there is room */
 	struct list held;                      /* the same: parked, or waiting to end */
-	struct map keys;                       /* order key → struct delivery_key, owned */
+	struct map keys;                       /* frame/key → struct delivery_key, owned */
 	unsigned n_in_hand, n_running, n_held; /* n_held, of those in hand: PARKED and BEHIND */
 	unsigned credit;
 	uint64_t paused_until_us; /* 0 while nothing stops it */
@@ -80,7 +80,7 @@ struct delivery_queue {
 };
 
 struct delivery_key {
-	char *name;          /* owned */
+	char *name;          /* owned: "frame/order key" */
 	struct list members; /* of struct delivery, whose turn it is first */
 };
 

@@ -3,7 +3,8 @@
  * delivery_post - what goes to a URL instead of a function: its way in, its signature, its
  * attempts.
  *
- * The row's path is the URL, its head a JSON object of the headers.
+ * The row's path is the URL, its head a JSON object of the headers; its frame is that of the call
+ * whose result it is: FRAME_HTTP is not signed.
  */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -91,6 +92,7 @@ delivery_post(struct delivery_host *host, const struct delivery_post *post, deli
 	struct delivery_request request = {
 		.origin = post->origin,
 		.source = post->source,
+		.frame = post->frame,
 		.method = STR("POST"),
 		.path = str_of(post->url),
 		.body = post->body,
@@ -166,7 +168,8 @@ add_headers(struct delivery_sending *sending)
 	json_object_foreach (headers, name, value)
 		if (json_is_string(value))
 			sending->headers[sending->n_headers++] = header_line(name, value);
-	sending->headers[sending->n_headers++] = signature_of(delivery);
+	if (delivery->row.frame != FRAME_HTTP)
+		sending->headers[sending->n_headers++] = signature_of(delivery);
 }
 
 static bool

@@ -25,6 +25,10 @@ HOLDS = '''exports.handler = async (event) => {
 STATUS = '''exports.handler = async (event) => ({ statusCode: Number(event.queryStringParameters.s),
   headers: { 'x-kind': 'test' }, body: 'as asked: ' + event.requestContext.requestId })'''
 
+# Fails by route alone.
+FAILS_BY_ROUTE = '''exports.handler = async (event) => {
+  if (event.requestContext) throw new Error('by route'); return event }'''
+
 TELLS_ITS_PROOFS = '''exports.handler = async ({ headers, cookies }) => {
   throw new Error(`${headers.authorization} ${headers['x-api-key']} ${cookies[0]}`) }'''
 
@@ -299,6 +303,27 @@ def test_by_route_nobody_takes_the_key_of_another(org):
     assert put(org, 'status', {}, idempotency_key='once').expect(202).json()['id'] == first['id']
 
 
+def test_by_route_nobody_holds_up_what_others_put_under_a_key(org):
+    """By route anybody calls, and makes it fail: the others of its key are those by route."""
+    org.deploy('f', FAILS_BY_ROUTE, queue={'attempts': 2, 'backoff_ms': 600_000,
+                                           'backoff_max_ms': 600_000})
+    org.client.put(f'{org.path}/triggers/t', {'function': 'f', 'order_key': 'subject'}).expect(201)
+    headers = {'X-Mayfly-Mode': 'async', 'X-Mayfly-Order-Key': 'k'}
+    fails, behind = [org.route('POST', 'f', headers=headers).expect(202).call_id for _ in range(2)]
+    wait_until(lambda: get(org, fails, '0s')['delivery']['attempts'], 'it fails', 30)
+    org.client.send('POST', f'{org.path}/events', body=json.dumps({
+        'specversion': '1.0', 'id': '1', 'source': '/a', 'type': 'a', 'subject': 'k'}).encode(),
+        headers={'Content-Type': 'application/cloudevents+json'}).expect(202)
+    assert ended(org, put_id(org, 'f', {}, order_key='k'))['state'] == 'done'
+    states = {one['origin']: one['state'] for one in wait_until(
+        lambda: org.client.get(f'{org.path}/deliveries?state=done').json()['deliveries'][1:] and
+        org.client.get(f'{org.path}/deliveries?state=done').json()['deliveries'], 'two', 30)}
+    assert states == {'async': 'done', 'event': 'done'}
+    for one, attempts in ((fails, 1), (behind, 0)):
+        delivery = get(org, one, '0s')['delivery']
+        assert (delivery['state'], len(delivery['attempts'])) == ('queued', attempts)
+
+
 @pytest.mark.parametrize('key', [
     'schedule/nightly/1795200000000', 'event/' + 64 * 'a', 'redrive/01J', 'destination/01J/0'])
 def test_keys_of_mayflys_own_are_no_callers(org, key):
@@ -345,6 +370,18 @@ def signature_holds(key, headers, body):
 
 
 def test_a_callback_has_the_result_and_a_signature(daemon, org):
+    org.deploy('echo', ECHO)
+    with Receiver() as receiver:
+        call_id = put_id(org, 'echo', {'n': 1}, callback=receiver.url('/back?x=1'))
+        [(path, headers, body)] = wait_until(lambda: receiver.posts, 'a callback', 30)
+    assert path == '/back?x=1' and json.loads(body) == {'got': {'n': 1}}
+    assert headers['X-Call-Id'] == call_id
+    assert signature_holds(key_of(org), headers, body)
+    assert not signature_holds(key_of(org), headers, body + b'x')
+    assert key_of(daemon.new_org()) != key_of(org)
+
+
+def test_a_callback_of_a_call_by_route_has_the_result_and_no_signature(org):
     org.deploy('status', STATUS, queue=QUICK)
     with Receiver() as receiver:
         answer = org.route('GET', 'status?s=201', headers={
@@ -354,9 +391,35 @@ def test_a_callback_has_the_result_and_a_signature(daemon, org):
     assert headers['X-Call-Id'] == answer.call_id
     assert headers['X-Function-Name'] == 'status' and headers['X-Function-Status'] == '201'
     assert float(headers['X-Duration-Seconds']) > 0 and headers['x-kind'] == 'test'
-    assert signature_holds(key_of(org), headers, body)
-    assert not signature_holds(key_of(org), headers, body + b'x')
-    assert key_of(daemon.new_org()) != key_of(org)
+    assert 'X-Mayfly-Signature' not in headers
+
+
+def test_what_was_asked_for_by_route_is_not_signed_later_either():
+    """Nor after a restart, nor when a person has it tried again: the call, or its post."""
+    def by_route(org, receiver):
+        return org.route('POST', 'throws', headers={
+            'X-Mayfly-Mode': 'async', 'X-Callback-Url': receiver.url('/route')}).expect(202).call_id
+    with mayfly.Daemon(config='callback_private = 127.0.0.0/8\n') as daemon, \
+            Receiver(answers=2 * [404]) as receiver:
+        org = daemon.new_org()
+        org.deploy('throws', THROWS, queue={
+            **QUICK, 'attempts': 1, 'on_failure': [receiver.url('/policy')]})
+        call_id = by_route(org, receiver)
+        posts = wait_until(lambda: len(posts_of(org, 'dead')) == 2 and posts_of(org), 'dead', 30)
+        daemon.kill()
+        token = org.client.token
+        daemon.start()
+        org.client = daemon.client(token)
+        for one in [*(post['id'] for post in posts), call_id]:
+            org.client.post(f'{org.path}/dead-letters/{one}/redrive').expect(202)
+        wait_until(lambda: len(receiver.posts) == 6, 'every post', 60)
+        put_id(org, 'throws', {}, callback=receiver.url('/token'))
+        wait_until(lambda: len(receiver.posts) == 8, 'those of a call with a token', 30)
+        signed = [(path, 'X-Mayfly-Signature' in headers) for path, headers, _ in receiver.posts]
+        assert sorted(signed) == sorted(
+            3 * [('/route', False)] + 4 * [('/policy', True)] + [('/token', True)])
+        assert all(signature_holds(key_of(org), headers, body)
+                   for path, headers, body in receiver.posts if path != '/route')
 
 
 def test_a_callback_is_tried_again_and_tells_of_a_failure_too(org):

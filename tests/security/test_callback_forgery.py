@@ -124,6 +124,28 @@ def test_a_name_that_changes_its_mind_is_looked_at_each_time(place, resolver, vi
     assert not victim.seen or '/x' not in victim.seen
 
 
+def test_nobody_has_the_org_sign_what_he_wrote(place):
+    """By route anybody has the function answer, to whom he likes: the key stands for it nowhere."""
+    heads = []
+
+    def keep(connection):
+        heads.append(connection.recv(65536).decode('latin-1').lower())
+        connection.sendall(b'HTTP/1.1 204 Good\r\nconnection: close\r\n\r\n')
+        connection.close()
+    with outside.Listener(keep) as listener:
+        url = f'http://{HOST}:{listener.port}/hook'
+        for headers in ({}, {'X-Mayfly-Signature': 't=1,v1=forged'}):
+            place.route('POST', 'echo', body=b'{"pay": "me"}', headers={
+                'X-Mayfly-Mode': 'async', 'X-Callback-Url': url, **headers}).expect(202)
+        mayfly.wait_until(lambda: len(heads) == 2, 'the callbacks', 30)
+        assert not [head for head in heads if '\r\nx-mayfly-signature:' in head]
+        place.client.post(f'{place.path}/functions/echo/calls?mode=async', {},
+                          headers={'X-Callback-Url': url}).expect(202)
+        mayfly.wait_until(lambda: len(heads) == 3, 'the callback of a call with a token', 30)
+        assert '\r\nx-mayfly-signature: t=' in heads[2]
+        listener.shutdown()
+
+
 def test_a_redirect_is_not_followed(place, victim):
     """POST is answered with a redirect to the victim."""
     def redirect(connection):
