@@ -2,6 +2,7 @@
 #include "cell_read.h"
 
 #include "base/xml.h"
+#include "screen.h"
 
 #define VCLOUD      "http://www.vmware.com/vcloud/v1.5"
 #define VERSIONS    "http://www.vmware.com/vcloud/versions"
@@ -10,21 +11,18 @@
 /* In 39.0 extension services over AMQP are deprecated. */
 #define LAST_MAJOR 38
 
-/* Without what moves a terminal's cursor: C0, DEL, and C1 in UTF-8. */
+/* With a space for each control character: a name or a message is one line. */
 static void
 clean(struct str text, struct buf *out)
 {
-	for (size_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.at[i];
+	while (text.len) {
+		size_t n = screen_control(text);
 
-		if (c < 0x20 || c == 0x7F) {
+		if (n)
 			buf_add_char(out, ' ');
-		} else if (c == 0xC2 && i + 1 < text.len && (unsigned char)text.at[i + 1] < 0xA0) {
-			buf_add_char(out, ' ');
-			i++;
-		} else {
-			buf_add_char(out, (char)c);
-		}
+		else
+			buf_add(out, text.at, n = str_utf8_step(text));
+		text = str_n(text.at + n, text.len - n);
 	}
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/path.h"
 #include "cli.h"
+#include "screen.h"
 
 #define CONF_MAX    (64 * 1024)
 #define TOKEN_MAX   512
@@ -143,6 +144,7 @@ cli_option(struct cli *cli, int argc, char **argv, const char *short_options,
 			break;
 		case 1004:
 			cli->is_json = true;
+			screen_pass();
 			break;
 		case 'h':
 			printf("%s", command->help);

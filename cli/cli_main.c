@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "commands.h"
+#include "screen.h"
 
 static const struct option global_options[] = {CLI_OPTIONS, {0}};
 
@@ -63,7 +64,10 @@ main(int argc, char **argv)
 {
 	struct cli cli = {0};
 	struct err err = {0};
-	int rc = run(&cli, argc, argv, &err);
+	int rc;
+
+	screen_open();
+	rc = run(&cli, argc, argv, &err);
 
 	cli_progress_end();
 	cli_context_done(&cli);

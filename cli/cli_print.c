@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "cli.h"
+#include "screen.h"
 
 void
 cli_print_json(const json_t *value)
@@ -25,8 +26,16 @@ add_row(struct cli_table *table, const char *const *cells)
 {
 	table->cells =
 		mem_grow(table->cells, (table->n_cells + table->n_columns) * sizeof(*table->cells));
-	for (size_t i = 0; i < table->n_columns; i++)
-		table->cells[table->n_cells++] = str_dup(str_of(cells[i]));
+	for (size_t i = 0; i < table->n_columns; i++) {
+		OWN(buf) struct buf shown = BUF_INIT;
+
+		/* As it will stand there, so that columns fit. */
+		if (isatty(STDOUT_FILENO))
+			screen_add(str_of(cells[i]), &shown);
+		else
+			buf_add_str(&shown, str_of(cells[i]));
+		table->cells[table->n_cells++] = str_dup(buf_str(&shown));
+	}
 }
 
 struct cli_table *
@@ -188,8 +197,7 @@ cli_progress(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	if (cli_is_terminal())
-		fputs("\r\033[K", stderr);
+	screen_erase_line();
 	vfprintf(stderr, format, args);
 	if (!cli_is_terminal())
 		fputc('\n', stderr);

@@ -2,6 +2,7 @@
 """The command line, typed as its users type it, against a real daemon."""
 import json
 import os
+import pty
 import signal
 import subprocess
 import zipfile
@@ -215,6 +216,66 @@ def test_dead_letters_on_the_command_line(shell):
     left = json.loads(shell('dead', 'ls', '--json').stdout)[0]['id']
     shell('dead', 'purge', left)
     assert shell('dead', 'purge', '--all').stdout == '1 deleted\n'
+
+
+def on_terminal(shell, *args):
+    """What a terminal gets that is stdout and stderr of a command."""
+    ours, its = pty.openpty()
+    env = {'PATH': os.environ['PATH'], **shell.env}
+    with subprocess.Popen([str(mayfly.BIN / 'mayfly'), *args], env=env, cwd=shell.folder,
+                          stdin=subprocess.DEVNULL, stdout=its, stderr=its):
+        os.close(its)
+        shown = b''
+        try:
+            while more := os.read(ours, 65536):
+                shown += more
+        except OSError:  # its last holder has closed it
+            pass
+        finally:
+            os.close(ours)
+    return shown.decode().replace('\r\n', '\n')
+
+
+def in_a_pipe(shell, *args):
+    done = subprocess.run([str(mayfly.BIN / 'mayfly'), *args], stdin=subprocess.DEVNULL,
+                          env={'PATH': os.environ['PATH'], **shell.env}, cwd=shell.folder,
+                          capture_output=True, timeout=60)
+    return (done.stdout + done.stderr).decode()
+
+
+NASTY = '\x1b]0;owned\x07\r\x9b31m\u202eend'
+SHOWN = r'\x1b]0;owned\x07\x0d\u009b31m\u202eend'
+
+
+def test_what_tenants_wrote_does_not_move_an_operators_terminal(shell):
+    (shell.folder / 'nasty.js').write_text(
+        f'const said = {json.dumps(NASTY)};\n'
+        'exports.handler = async () => { console.log(said); throw new Error(said) };\n')
+    (shell.folder / 'mayfly.json').write_text(json.dumps(
+        {'name': 'nasty', 'runtime': 'node', 'handler': 'nasty.handler', 'queue': {'attempts': 1}}))
+    shell('deploy', '.')
+    shell('call', 'nasty', '--async', '--wait', '30s', '-d', json.dumps(NASTY), expect=7)
+    dead = json.loads(shell('dead', 'ls', '--json').stdout)[0]
+    commands = [('dead', 'show', dead['id']), ('calls', 'show', dead['id']), ('logs', 'nasty'),
+                ('call', 'nasty')]
+    for command in commands:
+        shown = on_terminal(shell, *command)
+        assert SHOWN in shown, (command, shown)
+        assert not set(shown) & set('\x1b\x07\r\x9b\u202e'), (command, shown)
+        assert '\x9b31m\u202eend' in in_a_pipe(shell, *command), command
+    assert '\x9b31m\u202eend' in on_terminal(shell, 'dead', 'show', dead['id'], '--json')
+
+
+def test_what_callers_wrote_does_not_either(shell):
+    (shell.folder / 'echo.js').write_text('exports.handler = async (event) => event;\n')
+    shell('deploy', 'echo.js')
+    call = ('call', 'echo', '-d', json.dumps(NASTY + ' µs 日本 ' * 3000))
+    piped = in_a_pipe(shell, *call)
+    assert '\x9b31m\u202eend' + ' µs 日本 ' * 3000 in piped
+    shown = piped.replace('\x9b', r'\u009b').replace('\u202e', r'\u202e')
+    assert on_terminal(shell, *call).strip() == shown.strip()
+    shown = on_terminal(shell, 'x\x1b[2J')
+    assert r"'x\x1b[2J'" in shown and '\x1b' not in shown
 
 
 def test_ls_rm_and_not_found(shell):
