@@ -53,7 +53,7 @@ struct vcd_stats {
 	uint64_t n_duplicates, n_saturated, n_timeouts, n_malformed;
 	uint64_t n_notifications; /* read; those that come again count again */
 	uint64_t n_accepted;      /* events, known ones too */
-	uint64_t n_dropped;       /* of an org that is nobody's here */
+	uint64_t n_dropped;       /* nobody's here, or refused for good */
 	uint64_t n_misread;       /* notifications that are none */
 	uint64_t n_again;         /* could not be accepted: they come again */
 	unsigned n_calls;         /* now */

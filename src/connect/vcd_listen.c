@@ -46,6 +46,21 @@ notice_again(struct loop_timer *timer)
 	notice_over(notice);
 }
 
+/* What comes again would be refused again, and stand before the others. */
+static bool
+is_for_good(int code)
+{
+	return code == ERR_INVALID || code == ERR_TOO_LARGE || code == ERR_NOT_FOUND;
+}
+
+static void
+notice_settled(struct vcd_notice *notice) ON_LOOP
+{
+	if (notice->vcd->notifications)
+		amqp_ack(notice->consumer, notice->tag);
+	notice_over(notice);
+}
+
 static void
 notice_accepted(int code, const struct event_accepted *accepted, const struct err *err, void *arg)
 {
@@ -56,14 +71,17 @@ notice_accepted(int code, const struct event_accepted *accepted, const struct er
 	if (code < 0) {
 		log_warn(
 			"vcd.event_refused", "code=%s reason=%s", err_word(code), log_q(err->text));
+		if (is_for_good(code)) {
+			vcd->stats.n_dropped++;
+			notice_settled(notice);
+			return;
+		}
 		loop_timer_start(
 			vcd->config.domain->loop, &notice->timer, LISTEN_AGAIN_MS, notice_again);
 		return;
 	}
 	vcd->stats.n_accepted++;
-	if (vcd->notifications)
-		amqp_ack(notice->consumer, notice->tag);
-	notice_over(notice);
+	notice_settled(notice);
 }
 
 /* The event and the org that it is of; NULL when it is nobody's, or is none. */

@@ -133,6 +133,27 @@ def test_a_notification_in_xml_runs_them_too_and_is_the_same_event_as_in_json(ce
     assert 'urn:vcloud:vm:5' in lines and 'web & co' in lines and 'mayflyvia' in lines
 
 
+def outcomes(daemon):
+    text = daemon.provider().get('/metrics').expect(200).text
+    return {name: float(value) for name, value in
+            re.findall(r'^mayfly_vcd_notifications_total\{outcome="(\w+)"\} (\S+)$', text, re.M)}
+
+
+def test_a_notification_that_no_function_can_take_does_not_come_for_ever(daemon, broker, cell, front):
+    front.deploy('tiny', KEEP, limits={'request_bytes': 10})
+    front.client.put(f'{front.path}/triggers/on-suspend', {
+        'function': 'tiny',
+        'filter': [{'exact': {'type': 'com.vmware.vcloud.event.vm.suspend'}}]}).expect(201)
+    before = outcomes(daemon)
+    cell.notify(notification('large', kind='vm/suspend'))
+    mayfly.wait_until(lambda: outcomes(daemon)['dropped'] > before['dropped'], 'it is dropped', 30)
+    time.sleep(3)
+    after = outcomes(daemon)
+    assert after['dropped'] == before['dropped'] + 1
+    assert after['again'] == before['again']
+    front.client.delete(f'{front.path}/triggers/on-suspend')
+
+
 def test_the_figures_say_what_became_of_requests_and_notifications(daemon, cell, front):
     def figures():
         text = daemon.provider().get('/metrics').expect(200).text
