@@ -91,7 +91,9 @@ void amqp_publish(struct amqp *amqp, struct amqp_publish *publish) ON_LOOP;
 struct amqp_consumer;
 typedef void amqp_message_fn(
 	struct amqp_consumer *consumer, const struct amqp_message *message, void *arg);
-/* message is borrowed for the call; at most `prefetch` are not acknowledged. */
+enum { AMQP_CONSUMERS_MAX = 65536 }; /* of a connection, over all its queues */
+/* message is borrowed for the call; at most `prefetch` are not acknowledged. NULL where there are
+ * AMQP_CONSUMERS_MAX already: told to amqp_on_refused() with RATE. */
 struct amqp_consumer *amqp_consume(struct amqp *amqp, const char *queue, unsigned prefetch,
 	amqp_message_fn *on_message, void *arg) ON_LOOP;
 void amqp_set_prefetch(struct amqp_consumer *consumer, unsigned prefetch) ON_LOOP; /* 0 pauses */

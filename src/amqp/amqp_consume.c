@@ -8,7 +8,7 @@
 #include "amqp/amqp_inside.h"
 #include "base/own.h"
 
-enum { CONSUME_MAX = 65536, CONSUME_AGAIN_MS = 1000, CONSUME_LIFE_BITS = 48 };
+enum { CONSUME_AGAIN_MS = 1000, CONSUME_LIFE_BITS = 48 };
 
 static struct lane *
 consume_lane(struct amqp *amqp)
@@ -95,15 +95,16 @@ amqp_consume_lost(struct amqp *amqp, uint32_t number)
 
 /* ---- consumers ---- */
 
+/* AMQP_CONSUMERS_MAX where none is free. */
 static size_t
 consume_slot(struct amqp *amqp)
 {
-	size_t slot = 0;
+	size_t slot = amqp->first_free;
 
 	while (slot < amqp->n_consumers && amqp->consumers[slot])
 		slot++;
-	must(slot < CONSUME_MAX);
-	if (slot == amqp->n_consumers) {
+	amqp->first_free = slot;
+	if (slot < AMQP_CONSUMERS_MAX && slot == amqp->n_consumers) {
 		amqp->n_consumers += 64;
 		amqp->consumers =
 			mem_grow(amqp->consumers, amqp->n_consumers * sizeof(*amqp->consumers));
@@ -112,13 +113,28 @@ consume_slot(struct amqp *amqp)
 	return slot;
 }
 
+static void
+consume_refuse(const struct amqp *amqp, const char *queue)
+{
+	struct err err = {0};
+
+	err_set(&err, ERR_RATE, "%d queues are taken from already", AMQP_CONSUMERS_MAX);
+	if (amqp->on_refused)
+		amqp->on_refused(queue, &err, amqp->on_refused_arg);
+}
+
 struct amqp_consumer *
 amqp_consume(struct amqp *amqp, const char *queue, unsigned prefetch, amqp_message_fn *on_message,
 	void *arg)
 {
-	struct amqp_consumer *consumer = mem_new(sizeof(*consumer));
 	size_t slot = consume_slot(amqp);
+	struct amqp_consumer *consumer;
 
+	if (slot == AMQP_CONSUMERS_MAX) {
+		consume_refuse(amqp, queue);
+		return NULL;
+	}
+	consumer = mem_new(sizeof(*consumer));
 	consumer->amqp = amqp;
 	consumer->life = ++amqp->n_lives;
 	consumer->number = (uint32_t)consumer->life << 16 | (uint32_t)slot;
@@ -154,8 +170,11 @@ amqp_cancel(struct amqp_consumer *consumer)
 {
 	const struct peer_frame head = {.kind = AMQP_FRAME_CANCEL, .consumer = consumer->number};
 	struct amqp *amqp = consumer->amqp;
+	size_t slot = consumer->number & 0xffff;
 
-	amqp->consumers[consumer->number & 0xffff] = NULL;
+	amqp->consumers[slot] = NULL;
+	if (slot < amqp->first_free)
+		amqp->first_free = slot;
 	if (consume_lane(amqp)->state == LANE_READY)
 		amqp_lane_tell(consume_lane(amqp), &head, STR(""));
 	consume_free(consumer);

@@ -97,6 +97,7 @@ struct amqp {
 
 	struct amqp_consumer **consumers; /* owned; by the low half of their numbers */
 	size_t n_consumers;
+	size_t first_free; /* no slot before it is free */
 	uint16_t n_lives;
 	struct loop_timer again; /* for those that are lost */
 	struct list questions;   /* struct amqp_question */

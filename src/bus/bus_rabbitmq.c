@@ -326,6 +326,51 @@ rabbit_set_credit(struct bus_queue *queue, unsigned credit)
 		rabbit_pump_soon(queue);
 }
 
+bool
+bus_rabbit_is_left_out(const struct rabbit *bus, const char *org, const char *function)
+{
+	char name[BUS_QUEUE_SIZE];
+	const struct bus_queue *queue;
+
+	snprintf(name, sizeof(name), "%s/%s", org, function);
+	queue = map_find(&bus->queues, str_of(name));
+	return queue && queue->is_left_out;
+}
+
+static void
+rabbit_set_left_out(struct bus_queue *queue, bool is_left_out)
+{
+	queue->bus->n_left_out += is_left_out;
+	queue->bus->n_left_out -= queue->is_left_out;
+	queue->is_left_out = is_left_out;
+}
+
+static void
+rabbit_begin(struct bus_queue *queue) ON_LOOP
+{
+	struct amqp *amqp = queue->bus->amqp;
+
+	queue->quiet_until_ms = clock_unix_ms() + RABBIT_GATHER_MS;
+	queue->source = amqp_consume(amqp, queue->name, queue->prefetch, rabbit_on_message, queue);
+	rabbit_set_left_out(queue, !queue->source);
+}
+
+/* There is room for one of them. */
+static void
+rabbit_let_in(struct rabbit *bus) ON_LOOP
+{
+	if (!bus->n_left_out)
+		return;
+	map_each (&bus->queues, entry) {
+		struct bus_queue *queue = entry->value;
+
+		if (!queue->is_left_out)
+			continue;
+		rabbit_begin(queue);
+		break;
+	}
+}
+
 static struct bus_queue *
 rabbit_attach(struct bus *bus, const char *org, const char *function, unsigned credit,
 	const struct bus_consumer *consumer)
@@ -335,13 +380,11 @@ rabbit_attach(struct bus *bus, const char *org, const char *function, unsigned c
 
 	thread_on_loop();
 	queue = bus_rabbit_queue(rabbit, org, function);
-	must(!queue->source);
+	must(!queue->source && !queue->is_left_out);
 	queue->consumer = *consumer;
 	queue->prefetch = 0;
-	queue->quiet_until_ms = clock_unix_ms() + RABBIT_GATHER_MS;
 	rabbit_set_credit(queue, credit);
-	queue->source =
-		amqp_consume(rabbit->amqp, queue->name, queue->prefetch, rabbit_on_message, queue);
+	rabbit_begin(queue);
 	return queue;
 }
 
@@ -349,8 +392,11 @@ rabbit_attach(struct bus *bus, const char *org, const char *function, unsigned c
 static void
 rabbit_detach(struct bus_queue *queue)
 {
+	bool was_taking = queue->source;
+
 	thread_on_loop();
-	if (queue->source)
+	rabbit_set_left_out(queue, false);
+	if (was_taking)
 		amqp_cancel(take_ptr(&queue->source));
 	map_each (&queue->bus->items, entry) {
 		struct rabbit_item *item = entry->value;
@@ -359,6 +405,8 @@ rabbit_detach(struct bus_queue *queue)
 			(item->state == RABBIT_READY || item->state == RABBIT_IN_HAND))
 			bus_rabbit_item_wait(item);
 	}
+	if (was_taking)
+		rabbit_let_in(queue->bus);
 }
 
 /* ---- how it went ---- */

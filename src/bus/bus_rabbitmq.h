@@ -78,6 +78,7 @@ struct bus_queue {
 	uint64_t n_broker, counted_us; /* what the broker says is ready; when it said so */
 	uint64_t quiet_until_ms;       /* gathers */
 	bool is_counting, is_missing;  /* is_missing: something of it, in a look */
+	bool is_left_out;              /* attached, and AMQP_CONSUMERS_MAX are taken from already */
 	struct list link;              /* in bus->to_pump */
 };
 
@@ -92,8 +93,9 @@ struct rabbit {
 	struct list to_pump;
 	struct loop_flush flush;
 	struct loop_timer timer, again_timer, lost_timer;
-	struct list again; /* of store_message: refused by the store, asked again each second */
-	unsigned n_asked;  /* of the store and the broker: they keep the bus */
+	struct list again;   /* of store_message: refused by the store, asked again each second */
+	unsigned n_left_out; /* queues */
+	unsigned n_asked;    /* of the store and the broker: they keep the bus */
 	bool is_closing;
 };
 
@@ -109,6 +111,8 @@ void bus_rabbit_item_ack(struct rabbit_item *item) ON_LOOP;
 void bus_rabbit_item_ready(struct rabbit_item *item) ON_LOOP; /* READY, or into the ladder */
 void bus_rabbit_item_withdraw(struct rabbit_item *item);      /* WITHDRAWN, not counted */
 void bus_rabbit_release(struct rabbit *bus);                  /* one question less */
+/* Nobody would take what is put there. */
+bool bus_rabbit_is_left_out(const struct rabbit *bus, const char *org, const char *function);
 
 /* ---- bus_rabbitmq_put.c ---- */
 void bus_rabbit_declare(struct rabbit *bus) ON_LOOP;

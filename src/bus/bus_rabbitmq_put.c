@@ -332,6 +332,12 @@ bus_rabbit_put(struct bus *bus, struct bus_put *put)
 		put->done(put, err.code, &err);
 		return;
 	}
+	if (bus_rabbit_is_left_out(rabbit, put->row.org, put->row.function)) {
+		err_set(&err, ERR_UNAVAILABLE, "the queue has no consumer: there are %d already",
+			AMQP_CONSUMERS_MAX);
+		put->done(put, err.code, &err);
+		return;
+	}
 	publish = mem_new(sizeof(*publish));
 	publish->bus = rabbit;
 	publish->put = put;

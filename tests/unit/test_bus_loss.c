@@ -3,6 +3,7 @@
  * others. */
 #include "bus_kit.h"
 
+#include "amqp/amqp_inside.h"
 #include "base/clock.h"
 #include "bus/bus_rabbitmq.h"
 
@@ -282,6 +283,32 @@ what_the_broker_lost_comes_without_its_payload_when_it_is_too_old(void **state)
 	bus_kit_expect_stats(kit, "a", 1, 0);
 }
 
+/* ---- more queues than can be taken from ---- */
+
+static void
+a_queue_that_is_left_out_takes_nothing_until_another_is_given_up(void **state)
+{
+	OWN(bus_kit) struct bus_kit *kit = bus_kit_open(0);
+	OWN(bus_kit_taker) struct bus_kit_taker *in = bus_kit_take(kit, "a", 10);
+	OWN(bus_kit_taker) struct bus_kit_taker *out = NULL;
+	struct bus_kit_put put;
+
+	kit->amqp->first_free = AMQP_CONSUMERS_MAX;
+	out = bus_kit_take(kit, "b", 10);
+	bus_kit_put_init(kit, &put, "b", 1);
+	bus_kit_put_send(kit, &put);
+	assert_int_equal(bus_kit_put_wait(kit, &put), ERR_UNAVAILABLE);
+	assert_non_null(strstr(put.err.text, "65536 already"));
+	bus_kit_put(kit, "a", 2);
+	bus_kit_taker_wait(in, 1);
+	bus_kit_settle(in, 0);
+	bus_kit_taker_detach(in);
+	bus_kit_put(kit, "b", 3);
+	bus_kit_taker_wait(out, 1);
+	bus_kit_expect(out, "3");
+	bus_kit_settle(out, 0);
+}
+
 UNIT_TESTS(it(an_exchange_that_goes_takes_nothing_along_that_waits),
 	it(a_queue_that_goes_is_there_again_for_the_next),
 	it(a_rung_of_the_ladder_that_goes_takes_nothing_along_that_waits),
@@ -290,4 +317,5 @@ UNIT_TESTS(it(an_exchange_that_goes_takes_nothing_along_that_waits),
 	it(what_an_org_that_is_gone_left_in_the_ladder_is_not_its_successors),
 	it(a_key_is_known_when_the_first_put_with_it_is_confirmed),
 	it(who_asks_again_with_the_key_brings_back_what_the_broker_lost),
-	it(what_the_broker_lost_comes_without_its_payload_when_it_is_too_old))
+	it(what_the_broker_lost_comes_without_its_payload_when_it_is_too_old),
+	it(a_queue_that_is_left_out_takes_nothing_until_another_is_given_up))
