@@ -182,6 +182,7 @@ domain_open(struct domain *domain, struct err *err)
 	pool_setup(domain);
 	domain->builds = build_queue_new(domain);
 	domain->events_known = event_known_new(domain);
+	domain->event_turns = event_turns_new(domain->loop);
 	rc = schedule_clock_new(domain, &domain->schedules, err);
 	if (rc >= 0)
 		rc = record_log_new(domain, &domain->records, err);
@@ -356,6 +357,7 @@ domain_free(struct domain *domain)
 	map_done(&domain->calls);
 	build_queue_free(domain->builds);
 	event_known_free(domain->events_known);
+	event_turns_free(domain->event_turns);
 	record_log_free(domain->records);
 	schedule_clock_free(domain->schedules);
 	renewal_tally_release(domain->renewals);

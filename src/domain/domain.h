@@ -66,6 +66,7 @@ struct domain {
 	struct renewal_tally *renewals; /* held: of all instances of the machine */
 	bool is_stopping;
 	struct event_known *events_known; /* owned: which events are certainly new */
+	struct event_turns *event_turns;  /* owned: whose event is matched next */
 	struct schedule_clock *schedules; /* owned */
 	struct delivery_host *deliveries; /* borrowed: durable calls; NULL before it is made */
 	struct domain_upkeep *upkeep;     /* owned: what is done now and then */

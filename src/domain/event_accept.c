@@ -6,6 +6,7 @@
  *	       │ yes               ▲  └─ one refused ──▶ done, nothing noted
  *	       └─▶ is it? (store) ─┘
  *
+ * A turn of the loop matches as many events as event_turn.h has room for.
  * Deliveries are put as many at a time as have a MiB; when they are on disk the next ones are.
  * What is certainly new (event_known.h) is not looked for in the store.
  * The deliveries come first: a crash before the note leaves an event that its sender, which heard
@@ -20,6 +21,7 @@
 #include "base/log.h"
 #include "domain/event_known.h"
 #include "domain/event_post.h"
+#include "domain/event_turn.h"
 #include "domain/function.h"
 #include "domain/trigger_inside.h"
 
@@ -39,6 +41,7 @@ struct accepting {
 	bool *is_known; /* owned: of each event */
 	bool *is_asked; /* owned: the same, whether the store must tell */
 	uint64_t now_ms;
+	struct event_turn turn;
 	size_t n_matched;  /* events whose triggers were looked for */
 	char (*names)[64]; /* owned: of the triggers that the last of them is for */
 	size_t n_names, cap_names, next_name;
@@ -290,18 +293,24 @@ put_match(struct trigger *trigger, void *arg)
 	memcpy(accepting->names[accepting->n_names++], trigger->name, sizeof(trigger->name));
 }
 
-/* The next event that is not known, and which triggers it is for; false behind the last. */
+/* The next event that is not known, and which triggers it is for; false behind the last, and where
+ * it waits for its turn. */
 static bool
 put_next_event(struct accepting *accepting) ON_LOOP
 {
+	struct org *org = accepting->org;
+	struct event_turns *turns = accepting->domain->event_turns;
+
 	accepting->n_names = accepting->next_name = 0;
 	while (accepting->n_matched < accepting->list.n &&
 		accepting->is_known[accepting->n_matched])
 		accepting->n_matched++;
 	if (accepting->n_matched == accepting->list.n)
 		return false;
-	trigger_match(
-		accepting->org, &accepting->list.at[accepting->n_matched++], put_match, accepting);
+	if (!event_turn_take(turns, &org->event_line, &accepting->turn))
+		return false;
+	event_turn_spent(turns, trigger_match(org, &accepting->list.at[accepting->n_matched++],
+					put_match, accepting));
 	return true;
 }
 
@@ -335,15 +344,28 @@ put_more(struct accepting *accepting)
 		return;
 	accepting->is_putting = true;
 	while (accepting->code == 0 && !accepting->domain->is_stopping &&
-		accepting->n_bytes < PUT_BYTES) {
+		!event_turn_is_waiting(&accepting->turn) && accepting->n_bytes < PUT_BYTES) {
 		if (accepting->next_name < accepting->n_names)
 			put_one(accepting, accepting->names[accepting->next_name++]);
 		else if (!put_next_event(accepting))
 			break;
 	}
 	accepting->is_putting = false;
-	if (!accepting->n_pending)
+	if (!accepting->n_pending && !event_turn_is_waiting(&accepting->turn))
 		put_over(accepting);
+}
+
+/* The org may have been deleted since the last turn. */
+static void
+put_turn(struct event_turn *turn)
+{
+	struct accepting *accepting = list_owner(turn, struct accepting, turn);
+
+	thread_on_loop();
+	if (accepting->code == 0 && accepting->org->is_deleting)
+		accepting->code = err_set(
+			&accepting->err, ERR_NOT_FOUND, "there is no org %s", accepting->org->name);
+	put_more(accepting);
 }
 
 /* ---- known ---- */
@@ -424,6 +446,8 @@ accepting_new(struct domain *domain, struct org *org, struct event_list *list) O
 	accepting->is_known = mem_new((accepting->list.n + 1) * sizeof(bool));
 	accepting->is_asked = mem_new((accepting->list.n + 1) * sizeof(bool));
 	accepting->now_ms = clock_unix_ms();
+	accepting->turn.run = put_turn;
+	list_init(&accepting->turn.link);
 	accepting->accepted.n_events = (unsigned)accepting->list.n;
 	return accepting;
 }

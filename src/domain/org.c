@@ -29,6 +29,7 @@ org_add(struct domain *domain, const char *name, uint64_t created_ms)
 	org->triggers = MAP_INIT;
 	org->trigger_index = trigger_index_new();
 	org->events = event_log_new();
+	event_line_init(&org->event_line);
 	org->domain = domain;
 	map_put(&domain->orgs, str_of(org->name), org);
 	return org;

@@ -6,6 +6,7 @@
 #define MAYFLY_DOMAIN_ORG_H
 
 #include "domain/domain.h"
+#include "domain/event_turn.h"
 
 struct org {
 	char name[64];
@@ -17,10 +18,11 @@ struct org {
 	struct trigger_index *trigger_index; /* owned: of those that are enabled */
 	/* Of puts that are on their way to the disk: limits count them with what is there. */
 	size_t n_schedules_coming, n_triggers_coming, n_conditions_coming;
-	struct event_log *events; /* owned: what it accepted last */
-	bool is_deleting;         /* not in domain.orgs any more */
-	unsigned n_leaving;       /* its functions in domain.leaving, and who holds it */
-	struct domain *domain;    /* borrowed */
+	struct event_log *events;     /* owned: what it accepted last */
+	struct event_line event_line; /* of events that wait to be matched */
+	bool is_deleting;             /* not in domain.orgs any more */
+	unsigned n_leaving;           /* its functions in domain.leaving, and who holds it */
+	struct domain *domain;        /* borrowed */
 };
 
 struct org *org_find(const struct domain *domain, struct str name);

@@ -154,11 +154,12 @@ on_match(struct trigger_place *place, void *arg)
 	matching->at[matching->n++] = list_owner(place, struct trigger, place);
 }
 
-void
+size_t
 trigger_match(struct org *org, const struct event *event,
 	void (*each)(struct trigger *trigger, void *arg), void *arg)
 {
 	struct matching matching = {0};
+	size_t before = trigger_index_steps(org->trigger_index);
 
 	trigger_index_match(org->trigger_index, event, on_match, &matching);
 	if (matching.n > 1)
@@ -166,6 +167,7 @@ trigger_match(struct org *org, const struct event *event,
 	for (size_t i = 0; i < matching.n; i++)
 		each(matching.at[i], arg);
 	free(matching.at);
+	return trigger_index_steps(org->trigger_index) - before;
 }
 
 /* NULL where it has a URL. */

@@ -46,8 +46,9 @@ void trigger_each(
 	const struct org *org, bool (*each)(struct trigger *trigger, void *arg), void *arg);
 json_t *trigger_json(const struct trigger *trigger); /* with its counters and its lag */
 
-/* Those that the event is for, in order of name; each is borrowed. */
-void trigger_match(struct org *org, const struct event *event,
+/* Those that the event is for, in order of name; each is borrowed. Gives how many steps it took:
+ * attributes looked up, filters and conditions compared. */
+size_t trigger_match(struct org *org, const struct event *event,
 	void (*each)(struct trigger *trigger, void *arg), void *arg);
 /* A dry run: for each trigger {"name", "matches", "why": "type is not exactly …"}. */
 json_t *trigger_explain(struct org *org, const struct event *event);

@@ -16,6 +16,7 @@ struct trigger_index {
 	struct map demanded; /* name of an attribute → struct demanded, owned */
 	struct bucket rest;  /* demand nothing */
 	size_t n_conditions; /* of all filters */
+	size_t n_steps;      /* of all look-ups */
 	uint64_t turn;
 };
 
@@ -161,6 +162,12 @@ trigger_index_conditions(const struct trigger_index *index)
 	return index->n_conditions;
 }
 
+size_t
+trigger_index_steps(const struct trigger_index *index)
+{
+	return index->n_steps;
+}
+
 /* ---- looking up ---- */
 
 struct looking {
@@ -182,6 +189,7 @@ look_at(struct looking *looking, const struct bucket *bucket)
 			continue;
 		place->turn = looking->index->turn;
 		looking->n_compared++;
+		looking->index->n_steps += 1 + trigger_filter_conditions(place->filter);
 		if (trigger_filter_match(place->filter, looking->event))
 			looking->each(place, looking->arg);
 	}
@@ -234,6 +242,7 @@ trigger_index_match(struct trigger_index *index, const struct event *event,
 	struct looking looking = {index, event, each, arg, 0, BUF_INIT};
 
 	index->turn++;
+	index->n_steps += index->demanded.len;
 	look_at(&looking, &index->rest);
 	map_each (&index->demanded, entry) {
 		const struct demanded *demanded = entry->value;

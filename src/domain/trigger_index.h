@@ -31,6 +31,9 @@ void trigger_index_remove(struct trigger_index *index, struct trigger_place *pla
 /* Of all filters: as many an event may have to be compared with. */
 size_t trigger_index_conditions(const struct trigger_index *index);
 
+/* Of all look-ups so far: attributes looked up, filters and their conditions compared. */
+size_t trigger_index_steps(const struct trigger_index *index);
+
 /* Each whose filter fits, once, in no order; the index must not change in each(). Gives how many
  * filters were compared. */
 size_t trigger_index_match(struct trigger_index *index, const struct event *event,

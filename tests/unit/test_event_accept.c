@@ -5,15 +5,18 @@
 
 #include "base/clock.h"
 #include "domain/event_known.h"
+#include "domain/event_turn.h"
 #include "domain/trigger_inside.h"
 
 static struct event_accepted accepted;
 static int accepted_code;
+static unsigned n_told;
 
 static void
 on_accepted(int code, const struct event_accepted *got, const struct err *err, void *arg)
 {
 	accepted_code = code;
+	n_told++;
 	if (code == 0)
 		accepted = *got;
 	kit_org_told(code, err, arg);
@@ -38,15 +41,22 @@ on_put(int code, struct trigger *trigger, bool is_new, const struct err *err, vo
 }
 
 static void
-trigger(struct kit *kit, const char *name, const char *text) ON_LOOP
+trigger_of(struct kit *kit, const char *org, const char *name, const char *text) ON_LOOP
 {
 	OWN(json) json_t *document = event_json(text);
 
-	assert_int_equal(trigger_put(&kit->domain, kit_org(kit, "acme"), str_of(name), document,
+	kit->is_told = false;
+	assert_int_equal(trigger_put(&kit->domain, kit_org(kit, org), str_of(name), document,
 				 on_put, kit, &kit->err),
 		0);
 	kit_await(kit);
 	assert_int_equal(kit->code, 0);
+}
+
+static void
+trigger(struct kit *kit, const char *name, const char *text) ON_LOOP
+{
+	trigger_of(kit, "acme", name, text);
 }
 
 /* Events with these ids, of one type; `n` of them. */
@@ -69,13 +79,17 @@ events(const char *type, const char *ids, const char *more)
 }
 
 static void
+accept_of(struct kit *kit, const char *org, struct event_list list) ON_LOOP
+{
+	kit->is_told = false;
+	event_accept(&kit->domain, kit_org(kit, org), &list, on_accepted, kit);
+	assert_null(list.at);
+}
+
+static void
 accept_async(struct kit *kit, const char *type, const char *ids, const char *more) ON_LOOP
 {
-	struct event_list list = events(type, ids, more);
-
-	kit->is_told = false;
-	event_accept(&kit->domain, kit_org(kit, "acme"), &list, on_accepted, kit);
-	assert_null(list.at);
+	accept_of(kit, "acme", events(type, ids, more));
 }
 
 static void
@@ -223,6 +237,12 @@ a_hash_tells_whose_source_and_id_it_is_of(void **state)
 	assert_true(hash != event_known_hash("/s", "acme", "1"));
 }
 
+static bool
+are_three_told(void *arg)
+{
+	return n_told == 3;
+}
+
 static void
 the_answer_waits_for_every_delivery(void **state)
 {
@@ -352,6 +372,96 @@ nothing_is_accepted_while_mayfly_stops(void **state)
 	kit->domain.is_stopping = false;
 }
 
+/* ---- who holds the loop ---- */
+
+/* Each event of the org is compared with more conditions than one turn of the loop has room for,
+ * and is for trigger "z" alone. */
+static void
+burden(struct kit *kit, const char *org) ON_LOOP
+{
+	OWN(buf) struct buf text = BUF_INIT;
+
+	buf_add_text(&text, "{'url':'http://a.test/','filter':");
+	for (int i = 0; i < TRIGGER_CONDITIONS_MAX; i++)
+		buf_printf(&text, "%s{'suffix':{'type':'none'}}", i ? "," : "[");
+	buf_add_text(&text, "]}");
+	for (unsigned i = 0; i <= EVENT_TURN_STEPS / TRIGGER_CONDITIONS_MAX; i++) {
+		OWN(mem) char *name = mem_printf("burden%u", i);
+
+		trigger_of(kit, org, name, text.at);
+	}
+	trigger_of(kit, org, "z", "{'url':'http://a.test/','mode':'structured'}");
+}
+
+/* The ids of what was put, in its order. */
+static void
+expect_put(const char *ids)
+{
+	assert_int_equal(fake_delivery.n, strlen(ids));
+	for (unsigned i = 0; ids[i]; i++) {
+		const char *id = strstr(fake_delivery.puts[i].body, "\"id\":\"");
+
+		assert_non_null(id);
+		assert_int_equal(id[6], ids[i]);
+	}
+}
+
+static void
+an_org_whose_events_take_long_does_not_hold_the_loop(void **state)
+{
+	OWN(kit) struct kit *kit = open_kit();
+
+	burden(kit, "acme");
+	trigger_of(kit, "bee", "z", "{'url':'http://a.test/','mode':'structured'}");
+	kit_until(kit, is_loaded, kit);
+	n_told = 0;
+	accept_async(kit, "x", "123456", "");
+	expect_put("1");
+	accept_of(kit, "bee", events("x", "b", ""));
+	accept_async(kit, "x", "789", "");
+	expect_put("1");
+	kit_until(kit, are_three_told, kit);
+	assert_int_equal(accepted_code, 0);
+	expect_put("12b3456789");
+}
+
+static void
+an_org_that_goes_between_two_events_of_a_batch_is_not_found(void **state)
+{
+	OWN(kit) struct kit *kit = open_kit();
+
+	burden(kit, "acme");
+	kit_until(kit, is_loaded, kit);
+	accept_async(kit, "x", "12345678", "");
+	accept_async(kit, "x", "9", "");
+	n_told = 0;
+	org_delete(kit_org(kit, "acme"), kit_org_told, kit);
+	kit_turn(kit, 50);
+	assert_int_equal(n_told, 2);
+	assert_int_equal(accepted_code, ERR_NOT_FOUND);
+	expect_put("1");
+}
+
+static void
+nothing_is_known_of_a_batch_that_mayfly_stops_within(void **state)
+{
+	OWN(kit) struct kit *kit = open_kit();
+
+	burden(kit, "acme");
+	kit_until(kit, is_loaded, kit);
+	fake_delivery.is_held = true;
+	accept_async(kit, "x", "12345678", "");
+	kit->domain.is_stopping = true;
+	kit_turn(kit, 10);
+	assert_false(kit->is_told);
+	fake_delivery_release();
+	kit_await(kit);
+	assert_int_equal(kit->code, ERR_UNAVAILABLE);
+	expect_put("1");
+	assert_int_equal(kit_count(kit, "SELECT count(*) FROM event"), 0);
+	kit->domain.is_stopping = false;
+}
+
 static void
 on_emitted(int code, const struct err *err, void *arg)
 {
@@ -455,7 +565,10 @@ who_follows_sees_what_is_remembered_and_then_what_comes(void **state)
 	unfollow(some, "-");
 }
 
-UNIT_TESTS(it(each_trigger_that_fits_gets_a_delivery_with_its_policy_and_key),
+UNIT_TESTS(it(an_org_whose_events_take_long_does_not_hold_the_loop),
+	it(an_org_that_goes_between_two_events_of_a_batch_is_not_found),
+	it(nothing_is_known_of_a_batch_that_mayfly_stops_within),
+	it(each_trigger_that_fits_gets_a_delivery_with_its_policy_and_key),
 	it(an_event_is_known_for_a_day_in_its_batch_and_after_a_restart),
 	it(only_what_may_be_known_waits_for_the_store),
 	it(all_that_the_store_knows_is_remembered_after_a_restart),
