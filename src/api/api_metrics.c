@@ -586,5 +586,5 @@ api_metrics_on_looked(void *arg)
 void
 api_metrics_show(struct api_request *request)
 {
-	trigger_look(request->api->domain, api_metrics_on_looked, request);
+	trigger_look(request->api->domain, request->token.org, api_metrics_on_looked, request);
 }

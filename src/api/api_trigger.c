@@ -52,8 +52,10 @@ api_trigger_list_on_looked(void *arg)
 void
 api_trigger_list(struct api_request *request)
 {
-	if (api_request_org(request))
-		trigger_look(request->api->domain, api_trigger_list_on_looked, request);
+	const struct org *org = api_request_org(request);
+
+	if (org)
+		trigger_look(request->api->domain, org->name, api_trigger_list_on_looked, request);
 }
 
 static void
@@ -72,7 +74,8 @@ void
 api_trigger_show(struct api_request *request)
 {
 	if (api_trigger_of(request))
-		trigger_look(request->api->domain, api_trigger_show_on_looked, request);
+		trigger_look(request->api->domain, request->params[0], api_trigger_show_on_looked,
+			request);
 }
 
 /* ---- put and delete ---- */

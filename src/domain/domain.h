@@ -67,6 +67,7 @@ struct domain {
 	bool is_stopping;
 	struct event_known *events_known; /* owned: which events are certainly new */
 	struct event_turns *event_turns;  /* owned: whose event is matched next */
+	uint64_t triggers_looked_us;      /* when what waits of all was counted; 0 for never */
 	struct schedule_clock *schedules; /* owned */
 	struct delivery_host *deliveries; /* borrowed: durable calls; NULL before it is made */
 	struct domain_upkeep *upkeep;     /* owned: what is done now and then */

@@ -59,8 +59,11 @@ struct trigger_figures {
 	uint64_t n_waiting, oldest_ms; /* as trigger_look() saw them; 0 when nothing waits */
 };
 void trigger_figures(const struct trigger *trigger, struct trigger_figures *ret);
-/* Asks the store what waits of all triggers, so that figures and JSON say it. */
-void trigger_look(struct domain *domain, void (*done)(void *arg), void *arg) ON_LOOP;
+/* Asks the store what waits of the triggers of an org, so that figures and JSON say it; of all with
+ * org "", but not again within five seconds: the figures stay those of then. done() may come at
+ * once. */
+void trigger_look(
+	struct domain *domain, const char *org, void (*done)(void *arg), void *arg) ON_LOOP;
 
 /* ---- for who delivers ---- */
 

@@ -3,7 +3,10 @@
  */
 #include "domain/trigger_inside.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+
+#define LOOK_ALL_US 5000000
 
 void
 trigger_figures(const struct trigger *trigger, struct trigger_figures *ret)
@@ -50,6 +53,7 @@ trigger_settled(struct domain *domain, const char *org, const char *name, bool i
 struct looking {
 	struct store_message message;
 	struct domain *domain;          /* borrowed */
+	char org[64];                   /* "" for all */
 	struct row_delivery_source *at; /* owned */
 	size_t n;
 	void (*done)(void *arg);
@@ -75,15 +79,18 @@ look_work(struct store_db *db, struct store_message *message, struct err *err)
 
 	thread_on_store();
 	looking->n = 0;
-	return row_delivery_count_sources(db, look_each, looking, err);
+	return row_delivery_count_sources(
+		db, looking->org[0] ? looking->org : NULL, look_each, looking, err);
 }
 
 static void
-look_clear(struct domain *domain) ON_LOOP
+look_clear(const struct looking *looking) ON_LOOP
 {
-	map_each (&domain->orgs, org_entry) {
+	map_each (&looking->domain->orgs, org_entry) {
 		struct org *org = org_entry->value;
 
+		if (looking->org[0] && strcmp(looking->org, org->name) != 0)
+			continue;
 		map_each (&org->triggers, entry) {
 			struct trigger *trigger = entry->value;
 
@@ -101,7 +108,7 @@ look_done(struct store_message *message)
 	if (message->code < 0)
 		log_warn("trigger.not_counted", "reason=%s", log_q(message->err.text));
 	else
-		look_clear(looking->domain);
+		look_clear(looking);
 	for (size_t i = 0; message->code >= 0 && i < looking->n; i++) {
 		struct trigger *trigger =
 			find_in(looking->domain, looking->at[i].org, looking->at[i].source);
@@ -117,10 +124,20 @@ look_done(struct store_message *message)
 }
 
 void
-trigger_look(struct domain *domain, void (*done)(void *arg), void *arg)
+trigger_look(struct domain *domain, const char *org, void (*done)(void *arg), void *arg)
 {
-	struct looking *looking = mem_new(sizeof(*looking));
+	uint64_t now_us = clock_mono_us();
+	struct looking *looking;
 
+	if (!*org && domain->triggers_looked_us &&
+		now_us - domain->triggers_looked_us < LOOK_ALL_US) {
+		done(arg);
+		return;
+	}
+	if (!*org)
+		domain->triggers_looked_us = now_us;
+	looking = mem_new(sizeof(*looking));
+	snprintf(looking->org, sizeof(looking->org), "%s", org);
 	looking->domain = domain;
 	looking->done = done;
 	looking->arg = arg;

@@ -244,15 +244,19 @@ row_delivery_count_dead(struct store_db *db,
 	return row_delivery_count_by(db, sql, each, arg, err);
 }
 
+#define COUNT_SOURCES(where)                                                                       \
+	"SELECT org, origin, source, count(*), min(created_ms)"                                    \
+	" FROM delivery INDEXED BY delivery_by_source"                                             \
+	" WHERE " where "state = 0 AND source <> '' GROUP BY org, origin, source"                  \
+	" ORDER BY org, origin, source"
+
 int
-row_delivery_count_sources(struct store_db *db,
+row_delivery_count_sources(struct store_db *db, const char *org,
 	bool (*each)(const struct row_delivery_source *source, void *arg), void *arg,
 	struct err *err)
 {
-	static const char sql[] = "SELECT org, origin, source, count(*), min(created_ms)"
-				  " FROM delivery INDEXED BY delivery_by_source"
-				  " WHERE state = 0 AND source <> '' GROUP BY org, origin, source"
-				  " ORDER BY org, origin, source";
+	static const char all[] = COUNT_SOURCES("");
+	static const char of_org[] = COUNT_SOURCES("org = ?1 AND ");
 	static const struct row_stmt_field source_fields[] = {
 		ROW_FIELD(CHARS, struct row_delivery_source, org),
 		ROW_FIELD(CHARS, struct row_delivery_source, origin),
@@ -263,8 +267,10 @@ row_delivery_count_sources(struct store_db *db,
 	static const struct row_stmt_shape source_shape = ROW_SHAPE("delivery", source_fields);
 	OWN(row_stmt) struct row_stmt stmt = ROW_STMT_NONE;
 	struct row_delivery_source source;
-	int rc = row_stmt_init(&stmt, db, sql, err);
+	int rc = row_stmt_init(&stmt, db, org ? of_org : all, err);
 
+	if (rc == 0 && org)
+		row_stmt_bind_text(&stmt, 1, org);
 	if (rc < 0)
 		return rc;
 	while ((rc = row_stmt_next(&stmt, &source_shape, &source, err)) > 0)

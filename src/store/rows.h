@@ -214,12 +214,12 @@ int row_delivery_count(struct store_db *db,
 	bool (*each)(const struct row_delivery_count *count, void *arg), void *arg,
 	struct err *err) ON_STORE;
 /* The same by where they come from (a trigger, a schedule), but for those that come from nowhere:
- * `n` and `oldest_ms`. */
+ * `n` and `oldest_ms`. `org` is NULL for all. */
 struct row_delivery_source {
 	char org[64], origin[16], source[64];
 	uint64_t n, oldest_ms;
 };
-int row_delivery_count_sources(struct store_db *db,
+int row_delivery_count_sources(struct store_db *db, const char *org,
 	bool (*each)(const struct row_delivery_source *source, void *arg), void *arg,
 	struct err *err) ON_STORE;
 struct row_delivery_query {

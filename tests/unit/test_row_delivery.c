@@ -533,8 +533,12 @@ what_waits_is_counted_by_where_it_comes_from(void **state)
 		row.state = (uint8_t)put[i].state;
 		ok(rows, row_delivery_insert(&rows->db, &row, 0, known, &rows->err));
 	}
-	ok(rows, row_delivery_count_sources(&rows->db, see_source, &text, &rows->err));
+	ok(rows, row_delivery_count_sources(&rows->db, NULL, see_source, &text, &rows->err));
 	assert_string_equal(text.at, "event t 2 20;schedule t 1 40;");
+	ok(rows, row_delivery_count_sources(&rows->db, "acme", see_source, &text, &rows->err));
+	assert_string_equal(text.at + 29, "event t 2 20;schedule t 1 40;");
+	ok(rows, row_delivery_count_sources(&rows->db, "bee", see_source, &text, &rows->err));
+	assert_int_equal(text.len, 58);
 }
 
 /* ---- attempts ---- */

@@ -3,6 +3,7 @@
 #include "event_unit.h"
 #include "fake_delivery.h"
 
+#include "base/clock.h"
 #include "domain/trigger_inside.h"
 
 struct told {
@@ -213,6 +214,25 @@ on_looked(void *arg)
 }
 
 static void
+look(struct kit *kit, const char *org) ON_LOOP
+{
+	kit->is_told = false;
+	trigger_look(&kit->domain, org, on_looked, kit);
+	kit_await(kit);
+}
+
+/* Of trigger "t"; the third is not waiting any more. */
+static void
+queue_three(struct kit *kit)
+{
+	kit_count(kit, "INSERT INTO delivery SELECT 'id' || value, 'acme', 'greet', 0, value / 3, "
+		       "'event', "
+		       "'t', 0, 0, 1000 * value, 0, 0, 0, '', '', '', '', '', 0, '', '', '', x'', "
+		       "x'', x'', 0"
+		       " FROM json_each('[1,2,3]') RETURNING 1");
+}
+
+static void
 what_waits_is_seen_per_trigger_and_what_ended_is_counted(void **state)
 {
 	OWN(kit) struct kit *kit = kit_open();
@@ -221,14 +241,13 @@ what_waits_is_seen_per_trigger_and_what_ended_is_counted(void **state)
 	struct trigger *trigger;
 
 	kit_deploy(kit, "greet");
+	kit_org(kit, "bee");
 	trigger = put(kit, "t", "{'function':'greet'}", NULL);
-	kit_count(kit, "INSERT INTO delivery SELECT 'id' || value, 'acme', 'greet', 0, value / 3, "
-		       "'event', "
-		       "'t', 0, 0, 1000 * value, 0, 0, 0, '', '', '', '', '', 0, '', '', '', x'', "
-		       "x'', x'', 0"
-		       " FROM json_each('[1,2,3]') RETURNING 1");
-	trigger_look(&kit->domain, on_looked, kit);
-	kit_await(kit);
+	queue_three(kit);
+	look(kit, "bee");
+	trigger_figures(trigger, &figures);
+	assert_int_equal(figures.n_waiting, 0);
+	look(kit, "acme");
 	trigger_settled(&kit->domain, "acme", "t", true);
 	trigger_settled(&kit->domain, "acme", "t", true);
 	trigger_settled(&kit->domain, "acme", "t", false);
@@ -242,11 +261,37 @@ what_waits_is_seen_per_trigger_and_what_ended_is_counted(void **state)
 	assert_true(json_integer_value(
 			    json_object_get(json_object_get(json, "figures"), "lag_ms")) > 1000000);
 	kit_count(kit, "DELETE FROM delivery RETURNING 1");
-	trigger_look(&kit->domain, on_looked, kit);
-	kit_await(kit);
+	look(kit, "bee");
+	trigger_figures(trigger, &figures);
+	assert_int_equal(figures.n_waiting, 2);
+	look(kit, "acme");
 	trigger_figures(trigger, &figures);
 	assert_int_equal(figures.n_waiting, 0);
 	assert_int_equal(figures.oldest_ms, 0);
+}
+
+static void
+what_waits_of_all_is_counted_once_in_some_seconds(void **state)
+{
+	OWN(kit) struct kit *kit = kit_open();
+	struct trigger_figures figures;
+	struct trigger *trigger;
+
+	kit_deploy(kit, "greet");
+	trigger = put(kit, "t", "{'function':'greet'}", NULL);
+	queue_three(kit);
+	look(kit, "");
+	trigger_figures(trigger, &figures);
+	assert_int_equal(figures.n_waiting, 2);
+	kit_count(kit, "DELETE FROM delivery RETURNING 1");
+	kit->domain.triggers_looked_us = clock_mono_us();
+	look(kit, "");
+	trigger_figures(trigger, &figures);
+	assert_int_equal(figures.n_waiting, 2);
+	kit->domain.triggers_looked_us = clock_mono_us() - 5000000;
+	look(kit, "");
+	trigger_figures(trigger, &figures);
+	assert_int_equal(figures.n_waiting, 0);
 }
 
 /* Those that are there stand in its index only, so that the store need not write five hundred. */
@@ -378,4 +423,5 @@ UNIT_TESTS(it(triggers_that_are_put_at_the_same_time_keep_within_the_limit),
 	it(a_trigger_goes_with_its_function),
 	it(a_document_that_is_wrong_names_the_field_and_leaves_what_was),
 	it(a_dry_run_says_why_for_each_trigger),
-	it(what_waits_is_seen_per_trigger_and_what_ended_is_counted))
+	it(what_waits_is_seen_per_trigger_and_what_ended_is_counted),
+	it(what_waits_of_all_is_counted_once_in_some_seconds))
