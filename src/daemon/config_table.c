@@ -142,11 +142,12 @@ static const struct config_key config_keys[] = {
 		"PEM file with the authorities that may sign its certificate; the system's "
 		"without it"),
 	SIZE(queue_memory, queue_memory_bytes, "64MiB", MIB, GIB,
-		"durable calls that wait and are held in memory too, and as much of those in hand, "
-		"beyond 8 MiB of each function; the others are read from disk again"),
+		"durable calls that wait in memory too, and as much of those in hand beyond 8 MiB "
+		"of a function; others are read again"),
 	LIST(callback_private, callback_private, "",
-		"private ranges that callbacks, destinations and triggers with a URL may lead to: "
-		"10.1.0.0/16; each opens the special range it lies in, at most"),
+		"private ranges that callbacks and other posts may lead to: 10.1.0.0/16; each "
+		"opens "
+		"the special range it lies in, at most"),
 #undef SECTION
 #define SECTION "vCloud Director"
 	TEXT(vcd_exchange, vcd_exchange, "",
