@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #define MARK       0x6c656674l /* "left" */
-#define PLACE      ((void *)0x10000000)
+#define PLACE      ((void *)0x100000000000)
 #define PAGE       4096
 #define N_PAGES    256
 #define STACK_DEEP (256 << 10)
@@ -147,7 +147,7 @@ static bool
 leave_moved(void)
 {
 	void *there = mremap(pages, sizeof(pages), sizeof(pages), MREMAP_MAYMOVE | MREMAP_FIXED,
-		(void *)0x20000000);
+		(void *)0x200000000000);
 
 	return there != MAP_FAILED &&
 	       mremap(there, sizeof(pages), sizeof(pages), MREMAP_MAYMOVE | MREMAP_FIXED, pages) ==

@@ -119,7 +119,7 @@ class a_protection:
 
 @trace
 class a_new_mapping:
-    AT = 0x10000000
+    AT = 0x100000000000  # where neither the heap nor a library ever is
 
     def leave():
         at = libc.mmap(ctypes.c_void_p(a_new_mapping.AT), 8192, 3, 0x100022, -1, 0)
@@ -204,8 +204,8 @@ class a_mapping_that_moved_and_came_back:
     def leave():
         move = libc.mremap
         move.restype = ctypes.c_void_p
-        there = ctypes.c_void_p(0x20000000)
-        assert move(ctypes.c_void_p(PAGES_AT), 1 << 20, 1 << 20, 3, there) == 0x20000000
+        there = ctypes.c_void_p(0x200000000000)
+        assert move(ctypes.c_void_p(PAGES_AT), 1 << 20, 1 << 20, 3, there) == 0x200000000000
         assert move(there, 1 << 20, 1 << 20, 3, ctypes.c_void_p(PAGES_AT)) == PAGES_AT
         PAGES[400] = 9
 
